@@ -113,6 +113,51 @@ export const initial: Migration = {
       ) with (fillfactor = 10)`.execute(db);
     await sql`insert into log_head (log_id) values (gen_random_uuid())`.execute(db);
 
+    // Called as one autocommit statement. Lock order: the runs, then the head; the head's row is held only
+    // until this statement commits, which is what makes positions visible in order. Events come packed in one
+    // bytea with their lengths, because arrays of bytea travel as hex at twice the size.
+    await sql`
+      create function append_events(
+        run_ids uuid[], epochs bigint[], from_offsets bigint[], to_offsets bigint[], event_counts int[],
+        event_entries int[], event_kinds smallint[], event_lengths int[], data bytea
+      ) returns table (run_id uuid, base_sequence bigint, base_position bigint, record_time timestamptz)
+      language plpgsql as $$
+      #variable_conflict use_column
+      begin
+        return query
+        with entry as (
+          select * from unnest(run_ids, epochs, from_offsets, to_offsets, event_counts)
+            with ordinality as e (run_id, epoch, from_offset, to_offset, event_count, entry)
+        ), moved as (
+          update run_log l
+          set last_sequence = l.last_sequence + e.event_count, spool_offset = coalesce(e.to_offset, l.spool_offset)
+          from entry e
+          where l.run_id = e.run_id
+            and (e.epoch is null or l.epoch = e.epoch)
+            and (e.from_offset is null or l.spool_offset = e.from_offset)
+          returning l.run_id, e.entry, e.event_count, l.last_sequence - e.event_count as base_sequence
+        ), head as (
+          update log_head set position = position + (select coalesce(sum(event_count), 0) from moved)
+          where exists (select from moved)
+          returning position, clock_timestamp() as record_time
+        ), placed as (
+          select m.run_id, m.entry, m.base_sequence, h.record_time,
+            h.position - sum(m.event_count) over (order by m.entry desc) as base_position
+          from moved m, head h
+        ), event as (
+          select e.entry, e.kind, e.length,
+            sum(e.length) over (order by e.number) - e.length as start,
+            row_number() over (partition by e.entry order by e.number) as number
+          from unnest(event_entries, event_kinds, event_lengths) with ordinality as e (entry, kind, length, number)
+        ), stored as (
+          insert into run_event (position, run_id, sequence, kind, record_time, event)
+          select p.base_position + e.number, p.run_id, p.base_sequence + e.number, e.kind, p.record_time,
+            substr(data, e.start::int + 1, e.length)
+          from event e join placed p on p.entry = e.entry
+        )
+        select p.run_id, p.base_sequence, p.base_position::bigint, p.record_time from placed p;
+      end $$`.execute(db);
+
     await sql`
       create table change_set (
         run_id uuid not null references run on delete cascade,

@@ -1,0 +1,31 @@
+import type { Logger } from "pino";
+import type { LogHub } from "../log/log-hub.js";
+import type { LogWriter } from "../log/log-writer.js";
+import type { Reviewer } from "../review/reviewer.js";
+import type { Runner } from "../runners/runner.js";
+import type { SandboxProvider } from "../sandbox/sandbox-provider.js";
+import type { Db } from "../store/schema.js";
+import type { RunChanges } from "./run-changes.js";
+
+/** What every execution of this server shares. */
+export interface ExecutionContext {
+  readonly db: Db;
+  readonly writer: LogWriter;
+  readonly hub: LogHub;
+  readonly changes: RunChanges;
+  readonly sandboxes: SandboxProvider;
+  readonly reviewer: Reviewer;
+  readonly runners: ReadonlyMap<string, Runner>;
+  /** Programs of runners from the configuration, by runner id; see resolveRunnerCommand. */
+  readonly runnerCommands: Readonly<Record<string, string>>;
+  readonly log: Logger;
+  /** Identifies this server's data directory: the runs whose agents are on this host. */
+  readonly serverId: string;
+  readonly dataDir: string;
+  /** How long an agent may take to end by itself after an interrupt, in milliseconds. */
+  readonly graceMs: number;
+  readonly maxActiveRuns: number;
+  readonly serverEnvironment: Readonly<Record<string, string | undefined>>;
+  /** Aborted when the server leaves; agents go on without it. */
+  readonly signal: AbortSignal;
+}

@@ -1,0 +1,148 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { ErrorClass, EventSource, RunOutcome, RunState } from "@agent-manager/sdk/proto";
+import { decideEnd, isActive } from "../domain/run-state.js";
+import { findOwnedRuns, findQueuedRuns, type RunWithLog } from "../store/runs.js";
+import type { ExecutionContext } from "./execution-context.js";
+import { retryWhileUnavailable } from "./retry.js";
+import { FencedError, situation } from "./run-changes.js";
+import { RunExecution } from "./run-execution.js";
+
+/** How often the queue and the requests to stop are looked at without being poked. */
+const POLL_MS = 1_000;
+const CLAIM_AT_ONCE = 32;
+/** The version of a run that nobody has announced yet. */
+const UNANNOUNCED = 1n;
+
+/** Looks after the runs of this host: takes them from the queue, goes on with those that a restart left. */
+export class Executor {
+  readonly #executions = new Map<string, { readonly execution: RunExecution; readonly done: Promise<void> }>();
+  #poked = false;
+  #wake: (() => void) | undefined;
+  #loop: Promise<void> = Promise.resolve();
+
+  constructor(readonly context: ExecutionContext) {}
+
+  /** How many runs are at work. */
+  get activeRuns(): number {
+    return this.#executions.size;
+  }
+
+  start(): void {
+    this.#loop = this.#run().catch((error: unknown) => {
+      if (!this.context.signal.aborted) this.context.log.fatal({ err: error }, "the queue is no longer looked at");
+    });
+  }
+
+  /** The queue has changed. */
+  poke(): void {
+    this.#poked = true;
+    this.#wake?.();
+  }
+
+  /** Ends the agent of a run of this server; does nothing for others, whose server sees the stored request. */
+  stop(runId: string): void {
+    this.#executions.get(runId)?.execution.stop("stop");
+  }
+
+  /** Resolves once nothing touches the database any more. Call after the context's signal was aborted. */
+  async close(): Promise<void> {
+    this.#wake?.();
+    await this.#loop;
+    await Promise.all([...this.#executions.values()].map(({ done }) => done));
+  }
+
+  async #run(): Promise<void> {
+    const { db, serverId, signal } = this.context;
+    const owned = await retryWhileUnavailable(() => findOwnedRuns(db, serverId), signal);
+    for (const run of owned) this.#execute(run);
+    while (!signal.aborted) {
+      this.#poked = false;
+      await retryWhileUnavailable(() => this.#admit(), signal);
+      await retryWhileUnavailable(() => this.#passOnStops(), signal);
+      await this.#wait();
+    }
+  }
+
+  async #admit(): Promise<void> {
+    for (const run of await findQueuedRuns(this.context.db, CLAIM_AT_ONCE)) {
+      const free = this.#executions.size < this.context.maxActiveRuns;
+      if (run.version === UNANNOUNCED) await this.#announce(run.run_id, free);
+      if (free) await this.#claim(run.run_id);
+    }
+  }
+
+  async #announce(runId: string, free: boolean): Promise<void> {
+    const { maxActiveRuns, changes } = this.context;
+    const reason = free ? "" : `waits for one of ${maxActiveRuns} places for active runs`;
+    await changes.change(runId, (run) =>
+      run.version !== UNANNOUNCED
+        ? undefined
+        : { transition: { from: RunState.UNSPECIFIED, to: RunState.QUEUED, reason } },
+    );
+  }
+
+  async #claim(runId: string): Promise<void> {
+    const { changes, serverId } = this.context;
+    let claimed = false;
+    const run = await changes.change(runId, ({ state }) => {
+      claimed = state === RunState.QUEUED; // decided again when someone else was first
+      if (!claimed) return undefined;
+      return { transition: { from: state, to: RunState.STARTING, reason: "" }, set: { owner_id: serverId } };
+    });
+    if (claimed && run) this.#execute(run);
+  }
+
+  #execute(run: RunWithLog): void {
+    const execution = new RunExecution(run, this.context);
+    const done = execution
+      .execute()
+      .catch((error: unknown) => this.#giveUp(execution, error))
+      .catch((error: unknown) => this.context.log.error({ err: error, run_id: run.run_id }, "a run was left unfinished"))
+      .finally(() => {
+        this.#executions.delete(run.run_id);
+        this.poke();
+      });
+    this.#executions.set(run.run_id, { execution, done });
+  }
+
+  /** An error of ours must not leave a run that looks alive. */
+  async #giveUp(execution: RunExecution, error: unknown): Promise<void> {
+    const { signal, log, changes } = this.context;
+    if (signal.aborted || error instanceof FencedError) return;
+    const runId = execution.run.run_id;
+    log.error({ err: error, run_id: runId }, "a run failed inside the server");
+    execution.stop("stop");
+    const text = "the run failed inside the server; its log has the details under this run's id";
+    const value = { class: ErrorClass.INTERNAL, code: "internal", text };
+    await retryWhileUnavailable(
+      () =>
+        changes.change(runId, (run) =>
+          !isActive(run.state)
+            ? undefined
+            : {
+                transition: decideEnd(situation(run), RunOutcome.RUNNER_ERROR, 0, text),
+                events: [{ occurTimeMs: Date.now(), source: EventSource.MANAGER, event: { case: "error", value } }],
+              },
+        ),
+      signal,
+    );
+  }
+
+  /** A stop may have been asked of another server, or before this one was restarted. */
+  async #passOnStops(): Promise<void> {
+    if (this.#executions.size === 0) return;
+    const owned = await findOwnedRuns(this.context.db, this.context.serverId);
+    for (const run of owned) if (run.stop_time) this.stop(run.run_id);
+  }
+
+  async #wait(): Promise<void> {
+    if (this.#poked || this.context.signal.aborted) return;
+    const poke = new Promise<void>((resolve) => {
+      this.#wake = resolve;
+    });
+    const timer = new AbortController();
+    await Promise.race([poke, sleep(POLL_MS, undefined, { signal: timer.signal }).catch(() => {})]);
+    timer.abort();
+    this.#wake = undefined;
+  }
+}

@@ -1,0 +1,341 @@
+import { randomUUID } from "node:crypto";
+import { mkdir, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import {
+  type ChangeSet,
+  ChangeSetSummarySchema,
+  ErrorClass,
+  EventSource,
+  type RunConfig,
+  RunConfigSchema,
+  RunOutcome,
+  RunState,
+  SandboxInfoSchema,
+} from "@agent-manager/sdk/proto";
+import { create } from "@bufbuild/protobuf";
+import { decideEnd } from "../domain/run-state.js";
+import type { NewEvent } from "../log/event-encoding.js";
+import { resolveRunnerCommand } from "../runners/command-lookup.js";
+import type { Runner } from "../runners/runner.js";
+import type { Sandbox } from "../sandbox/sandbox-provider.js";
+import { saveChangeSet } from "../store/change-sets.js";
+import { raiseEpoch, readRunLog } from "../store/run-events.js";
+import { readJson, type RunWithLog, updateRunSummary, writeJson } from "../store/runs.js";
+import { describeEnding, type RunEnding } from "./agent-ending.js";
+import { agentEnvironment, agentHome, secretVariables } from "./agent-environment.js";
+import type { ExecutionContext } from "./execution-context.js";
+import { retryWhileUnavailable } from "./retry.js";
+import { situation } from "./run-changes.js";
+import { readSpec, readState, removeRunFolder, runFolder, type RunFolder } from "./run-folder.js";
+import { summarise } from "./run-summary.js";
+import { SpoolIngest } from "./spool-ingest.js";
+import { SpoolReader } from "./spool/spool-reader.js";
+import { SpoolTranslator } from "./spool-translator.js";
+import { launchSupervisor } from "./supervisor-launch.js";
+import { SupervisorLink } from "./supervisor-link.js";
+import { NONCE_VARIABLE } from "./supervisor/agent-process.js";
+import { PROTOCOL_VERSION, type StopCause, type SupervisorSpec } from "./supervisor/messages.js";
+import { findProcessesByVariable, signalProcess } from "./supervisor/processes.js";
+
+/** A failure that ends the run with an outcome of its own instead of an internal error. */
+class RunFailure extends Error {
+  constructor(
+    readonly outcome: RunOutcome,
+    readonly event: NewEvent,
+    reason: string,
+  ) {
+    super(reason);
+  }
+}
+
+/**
+ * One run on this host from its claim to its end. Every step can be done again: after a crash of the server
+ * the same calls find what exists and go on from there.
+ */
+export class RunExecution {
+  readonly #folder: RunFolder;
+  readonly #config: RunConfig;
+  readonly #signal: AbortSignal;
+  #link: SupervisorLink | undefined;
+  #stopCause: StopCause | undefined;
+
+  constructor(
+    readonly run: RunWithLog,
+    readonly context: ExecutionContext,
+  ) {
+    this.#folder = runFolder(context.dataDir, run.run_id);
+    this.#config = readJson(RunConfigSchema, run.config);
+    this.#signal = context.signal;
+    if (run.stop_time) this.#stopCause = "stop";
+  }
+
+  /** Ends the agent; safe at any time and more than once. */
+  stop(cause: StopCause): void {
+    this.#stopCause ??= cause;
+    this.#link?.stop(cause);
+  }
+
+  /** Resolves when the run has ended or waits for review, or when this server leaves it to the next one. */
+  async execute(): Promise<void> {
+    const epoch = await this.#retry(() => raiseEpoch(this.context.db, this.run.run_id));
+    try {
+      const sandbox = await this.#prepareSandbox(epoch);
+      const spec = (await this.#findLaunch()) ?? (await this.#launch(sandbox));
+      const ending = await this.#follow(spec, epoch);
+      if (ending) await this.#finish(sandbox, ending, epoch);
+    } catch (error) {
+      if (!(error instanceof RunFailure)) throw error;
+      await this.#end({ outcome: error.outcome, reason: error.message, retryTimeMs: null }, 0, [error.event], epoch);
+    }
+  }
+
+  async #prepareSandbox(epoch: bigint): Promise<Sandbox> {
+    const { sandboxes, reviewer } = this.context;
+    const startMs = Date.now();
+    const sandboxId = this.run.run_id;
+    try {
+      const sandbox =
+        (await sandboxes.open(sandboxId)) ??
+        (await sandboxes.create({ sandboxId, projectRoot: this.run.project_root, signal: this.#signal }));
+      await reviewer.captureBase(sandbox, this.#signal);
+      await this.#recordSandbox(sandbox, Date.now() - startMs, epoch);
+      return sandbox;
+    } catch (error) {
+      if (this.#signal.aborted) throw error;
+      this.context.log.error({ err: error, run_id: this.run.run_id }, "the sandbox could not be made");
+      const text = `the sandbox could not be made: ${error instanceof Error ? error.message : "unknown error"}`;
+      throw runFailure(RunOutcome.SANDBOX_FAILED, { class: ErrorClass.INTERNAL, code: "sandbox_failed", text, recovery: "" });
+    }
+  }
+
+  async #recordSandbox(sandbox: Sandbox, durationMs: number, epoch: bigint): Promise<void> {
+    const { provider, driver, confined, notes } = sandbox;
+    const info = create(SandboxInfoSchema, { provider, driver, confined, notes: [...notes] });
+    const value = { status: "created", sandbox: info, durationMs };
+    await this.#change(epoch, (run) =>
+      run.sandbox !== null
+        ? undefined // recorded before the server was restarted
+        : {
+            set: { sandbox: writeJson(SandboxInfoSchema, info) },
+            events: [event(EventSource.SANDBOX, { case: "sandbox", value })],
+          },
+    );
+  }
+
+  /**
+   * The launch that exists already; undefined if none does and none can come: then the agent never ran, since
+   * its gate opens only after its state is on disk.
+   */
+  async #findLaunch(): Promise<SupervisorSpec | undefined> {
+    const spec = await readSpec(this.#folder);
+    if (!spec) return undefined;
+    const pending = () => findProcessesByVariable(NONCE_VARIABLE, spec.nonce).length > 0;
+    if ((await readState(this.#folder)) || pending() || (await readState(this.#folder))) return spec;
+    await removeRunFolder(this.#folder);
+    return undefined;
+  }
+
+  async #launch(sandbox: Sandbox): Promise<SupervisorSpec> {
+    const runner = this.#runner();
+    const { serverEnvironment, dataDir, graceMs, runnerCommands } = this.context;
+    const found = await resolveRunnerCommand(runner, serverEnvironment, runnerCommands[runner.id]);
+    if (found.kind === "missing") throw runnerMissing(runner, found.problem);
+    const home = agentHome(dataDir, runner.id, this.run.project_root);
+    const launch = runner.launch({
+      runId: this.run.run_id,
+      command: found.command,
+      config: this.#config,
+      newSessionId: this.run.run_id,
+      home,
+      confined: sandbox.confined,
+      root: process.getuid?.() === 0,
+      credentials: runner.credentialVariables.filter((name) => serverEnvironment[name] !== undefined),
+    });
+    await writeHomeFiles(home, launch.files);
+    const environment = agentEnvironment({
+      runId: this.run.run_id,
+      runner,
+      launch,
+      config: this.#config,
+      home,
+      serverEnvironment,
+    });
+    const workingDirectory = this.run.project_root;
+    const program = this.context.sandboxes.launch(sandbox, { command: launch.command, environment, workingDirectory });
+    const spec: SupervisorSpec = {
+      version: PROTOCOL_VERSION,
+      runId: this.run.run_id,
+      nonce: randomUUID(),
+      command: program.command,
+      workingDirectory: program.workingDirectory,
+      environment: Object.keys(program.environment).sort(),
+      secrets: secretVariables(runner, this.#config),
+      timeoutMs: this.#config.timeoutMs ?? 0,
+      inactivityTimeoutMs: this.#config.inactivityTimeoutMs ?? 0,
+      graceMs,
+      interrupt: this.#protocol(runner).interrupt() ?? null,
+    };
+    await this.#recordWarnings(launch.warnings);
+    await launchSupervisor({ folder: this.#folder, spec, environment: program.environment });
+    return spec;
+  }
+
+  /** Undefined when this server leaves; the next one goes on. */
+  async #follow(spec: SupervisorSpec, epoch: bigint): Promise<RunEnding | undefined> {
+    const runner = this.#runner();
+    const { db, writer, hub } = this.context;
+    const reader = new SpoolReader(this.#folder.spool);
+    const log = await this.#retry(() => readRunLog(db, this.run.run_id));
+    const link = new SupervisorLink({
+      folder: this.#folder,
+      spec,
+      epoch,
+      signal: this.#signal,
+      onChange: () => ingest.notify(),
+    });
+    const ingest = new SpoolIngest({
+      runId: this.run.run_id,
+      epoch,
+      committedOffset: Number(log?.spool_offset ?? 0),
+      reader,
+      translator: new SpoolTranslator(this.#protocol(runner), spec),
+      db,
+      writer,
+      hub,
+      signal: this.#signal,
+      write: (write) => link.write(write),
+      sourceGone: () => link.gone,
+      onStarted: (atMs) => this.#recordStart(atMs, epoch),
+      onCommitted: (events) => this.#recordSummary(events),
+    });
+    this.#link = link;
+    if (this.#stopCause) link.stop(this.#stopCause);
+    const kept = link.keep();
+    try {
+      const ending = await ingest.run();
+      if (ending) return describeEnding(ending);
+      if (this.#signal.aborted) return undefined;
+      return this.#recordLoss(spec);
+    } finally {
+      await reader.close();
+      void kept.catch(() => {}); // ends by itself once the supervisor has
+    }
+  }
+
+  /** The supervisor went away without saying how the agent ended; whatever it started must not go on unseen. */
+  #recordLoss(spec: SupervisorSpec): RunEnding {
+    for (const orphan of findProcessesByVariable(NONCE_VARIABLE, spec.nonce)) signalProcess(orphan, "SIGKILL");
+    const reason = "the run's supervisor went away; everything up to then is kept";
+    return { outcome: RunOutcome.LOST, reason, retryTimeMs: null };
+  }
+
+  async #recordStart(atMs: number, epoch: bigint): Promise<void> {
+    await this.#change(epoch, (run) =>
+      run.state !== RunState.STARTING
+        ? undefined
+        : {
+            transition: { from: run.state, to: RunState.RUNNING, reason: "" },
+            set: { start_time: new Date(atMs) },
+          },
+    );
+  }
+
+  async #recordSummary(events: readonly NewEvent[]): Promise<void> {
+    const set = summarise(events);
+    if (set) await this.#retry(() => updateRunSummary(this.context.db, this.run.run_id, set));
+  }
+
+  async #recordWarnings(warnings: readonly string[]): Promise<void> {
+    if (warnings.length === 0) return;
+    const events = warnings.map((text) =>
+      event(EventSource.MANAGER, { case: "warning", value: { code: "config_not_enforced", text } }),
+    );
+    await this.#change(null, () => ({ events }));
+  }
+
+  async #finish(sandbox: Sandbox, ending: RunEnding, epoch: bigint): Promise<void> {
+    const changeSet = await this.context.reviewer.computeChangeSet(sandbox, this.#signal);
+    const { digest, files, additions, deletions, warnings } = changeSet;
+    await this.#retry(() => saveChangeSet(this.context.db, withRunId(changeSet, this.run.run_id)));
+    const summary = create(ChangeSetSummarySchema, { digest, files: files.length, additions, deletions });
+    const computed = event(EventSource.SANDBOX, { case: "changeSet", value: { summary, warnings } });
+    await this.#end(ending, files.length, [computed], epoch, { change_set: writeJson(ChangeSetSummarySchema, summary) });
+  }
+
+  async #end(
+    ending: RunEnding,
+    changedFiles: number,
+    events: readonly NewEvent[],
+    epoch: bigint,
+    set: { readonly change_set?: string } = {},
+  ): Promise<void> {
+    const retryTime = ending.retryTimeMs === null ? {} : { retry_time: new Date(ending.retryTimeMs) };
+    await this.#change(epoch, (run) => ({
+      transition: decideEnd(situation(run), ending.outcome, changedFiles, ending.reason),
+      set: { ...set, ...retryTime },
+      events,
+    }));
+  }
+
+  #runner(): Runner {
+    const runner = this.context.runners.get(this.run.runner);
+    if (runner) return runner;
+    const text = `this server has no runner ${this.run.runner}`;
+    const value = { class: ErrorClass.CONFIGURATION, code: "runner_unknown", text, recovery: "name one that ListRunners returns" };
+    throw runFailure(RunOutcome.RUNNER_UNAVAILABLE, value);
+  }
+
+  #protocol(runner: Runner) {
+    return runner.protocol({
+      runId: this.run.run_id,
+      prompt: this.run.prompt,
+      config: this.#config,
+      newSessionId: this.run.run_id,
+    });
+  }
+
+  #change(epoch: bigint | null, decide: Parameters<ExecutionContext["changes"]["change"]>[1]) {
+    return this.#retry(() => this.context.changes.change(this.run.run_id, decide, epoch));
+  }
+
+  #retry<T>(action: () => Promise<T>): Promise<T> {
+    return retryWhileUnavailable(action, this.#signal);
+  }
+}
+
+interface FailureValue {
+  readonly class: ErrorClass;
+  readonly code: string;
+  readonly text: string;
+  readonly recovery: string;
+}
+
+function runFailure(outcome: RunOutcome, value: FailureValue): RunFailure {
+  return new RunFailure(outcome, event(EventSource.MANAGER, { case: "error", value }), value.text);
+}
+
+function runnerMissing(runner: Runner, problem: string): RunFailure {
+  return runFailure(RunOutcome.RUNNER_UNAVAILABLE, {
+    class: ErrorClass.CONFIGURATION,
+    code: "runner_not_installed",
+    text: `${runner.displayName} cannot be started: ${problem}`,
+    recovery: runner.installHint,
+  });
+}
+
+function event(source: EventSource, content: NewEvent["event"]): NewEvent {
+  return { occurTimeMs: Date.now(), source, event: content };
+}
+
+function withRunId(changeSet: ChangeSet, runId: string): ChangeSet {
+  return { ...changeSet, runId };
+}
+
+async function writeHomeFiles(home: string, files: Readonly<Record<string, string>>): Promise<void> {
+  await mkdir(join(home, "tmp"), { recursive: true, mode: 0o700 });
+  for (const [name, content] of Object.entries(files)) {
+    const path = join(home, name);
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await writeFile(path, content, { mode: 0o600 });
+  }
+}

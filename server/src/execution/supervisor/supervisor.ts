@@ -1,0 +1,176 @@
+import { hostname } from "node:os";
+import { encodeControl, encodeStdin, type ControlEntry } from "../spool/control.js";
+import { RecordKind, type SpoolRecord } from "../spool/record.js";
+import { SpoolWriter } from "../spool/spool-writer.js";
+import { AgentProcess, type AgentEnd } from "./agent-process.js";
+import { ControlSocket } from "./control-socket.js";
+import { writeDurably } from "./durable-file.js";
+import { LineSplitter } from "./line-splitter.js";
+import { PROTOCOL_VERSION, type ServerMessage, type StopCause, type SupervisorSpec, type SupervisorState } from "./messages.js";
+import { identifyProcess, readBootId } from "./processes.js";
+import { Redactor } from "./redactor.js";
+
+const SYNC_INTERVAL_MS = 100;
+const RETRY_WRITE_MS = 250;
+
+/** Runs one agent from its launch gate to its last byte. */
+export class Supervisor {
+  readonly #spool = new SpoolWriter("spool");
+  readonly #redactor: Redactor;
+  readonly #socket: ControlSocket;
+  readonly #agent: AgentProcess;
+  readonly #written = new Set<string>();
+  #unwritten: SpoolRecord[] = [];
+  #retry: NodeJS.Timeout | undefined;
+  #lastOutputMs = Date.now();
+
+  constructor(readonly spec: SupervisorSpec) {
+    this.#redactor = new Redactor(pick(process.env, spec.secrets));
+    this.#socket = new ControlSocket({
+      path: "ctl.sock",
+      nonce: spec.nonce,
+      hello: () => ({ type: "hello", version: PROTOCOL_VERSION, pid: process.pid, offset: this.#spool.offset }),
+      receive: (message) => this.#receive(message),
+    });
+    this.#agent = new AgentProcess({ spec, environment: pick(process.env, spec.environment) });
+  }
+
+  /** Resolves with the exit code of the supervisor itself once the agent has ended and all is on disk. */
+  async run(): Promise<number> {
+    await this.#socket.listen();
+    this.#agent.spawn();
+    this.#recordLaunch();
+    this.#readOutput();
+    this.#agent.openGate();
+    const watchdogs = this.#startWatchdogs();
+    const end = await this.#agent.end();
+    for (const watchdog of watchdogs) clearInterval(watchdog);
+    await this.#finish(end);
+    return 0;
+  }
+
+  /** Ends the agent; the first cause counts. */
+  stop(cause: StopCause): void {
+    if (!this.#agent.requestStop(cause)) return;
+    this.#append({ type: "stopRequested", cause });
+    if (this.spec.interrupt !== null) this.#write("interrupt", this.spec.interrupt);
+    this.#agent.endInput(); // after an interrupt a closed input lets the agent end by itself
+  }
+
+  /** Until this is on disk the gate keeps the agent from starting. */
+  #recordLaunch(): void {
+    const supervisor = identifyProcess(process.pid);
+    const agent = identifyProcess(this.#agent.pid);
+    if (!supervisor || !agent) return; // the spawn failed; end() tells how
+    const state: SupervisorState = {
+      version: PROTOCOL_VERSION,
+      nonce: this.spec.nonce,
+      bootId: readBootId(),
+      supervisor,
+      agent,
+    };
+    writeDurably("state.json", JSON.stringify(state));
+    this.#append({ type: "started", pid: agent.pid, host: hostname() });
+  }
+
+  #readOutput(): void {
+    for (const [name, stream] of this.#agent.outputs()) {
+      const splitter = new LineSplitter(this.#redactor);
+      const kind = RecordKind[name];
+      stream.on("data", (chunk: Buffer) => {
+        this.#lastOutputMs = Date.now();
+        this.#appendRecords(splitter.push(chunk).map(({ payload, flags }) => this.#record(kind, payload, flags)));
+      });
+      stream.on("end", () => {
+        this.#appendRecords(splitter.finish().map(({ payload, flags }) => this.#record(kind, payload, flags)));
+      });
+    }
+  }
+
+  #receive(message: ServerMessage): void {
+    switch (message.type) {
+      case "write":
+        return this.#write(message.id, message.text);
+      case "end":
+        if (this.#written.has(message.id)) return;
+        this.#written.add(message.id);
+        return this.#agent.endInput();
+      case "stop":
+        return this.stop(message.cause);
+      case "hello":
+        return; // the socket has dealt with it
+      default:
+        return message satisfies never; // a newer server: what we do not know we do not do
+    }
+  }
+
+  /** The record comes before the bytes, so that the spool never shows an answer before its question. */
+  #write(id: string, text: string): void {
+    if (this.#written.has(id)) return;
+    this.#written.add(id);
+    const payload = this.#redactor.redact(encodeStdin(id, text));
+    this.#appendRecords([this.#record(RecordKind.stdin, payload, 0)]);
+    this.#agent.write(`${text}\n`);
+  }
+
+  #startWatchdogs(): readonly NodeJS.Timeout[] {
+    const timers = [
+      setInterval(() => void this.#spool.sync(), SYNC_INTERVAL_MS),
+      setTimeout(() => this.stop("timeout"), Math.max(1, this.spec.timeoutMs)),
+    ];
+    if (this.spec.inactivityTimeoutMs > 0) {
+      const check = () => Date.now() - this.#lastOutputMs >= this.spec.inactivityTimeoutMs && this.stop("inactivity");
+      timers.push(setInterval(check, Math.min(1000, this.spec.inactivityTimeoutMs)));
+    }
+    return timers;
+  }
+
+  async #finish(end: AgentEnd): Promise<void> {
+    const entry: ControlEntry = { type: "exited", ...end };
+    this.#append(entry);
+    while (this.#unwritten.length > 0) await new Promise((resolve) => setTimeout(resolve, RETRY_WRITE_MS));
+    await this.#spool.sync();
+    writeDurably("exit.json", JSON.stringify(entry));
+    await this.#socket.close();
+    this.#spool.close();
+  }
+
+  #append(entry: ControlEntry): void {
+    this.#appendRecords([this.#record(RecordKind.control, encodeControl(entry), 0)]);
+  }
+
+  #record(kind: RecordKind, payload: Buffer, flags: number): SpoolRecord {
+    return {
+      kind,
+      flags,
+      payload,
+      monotonicNs: process.hrtime.bigint(),
+      wallMs: Date.now(),
+    };
+  }
+
+  /** While the disk takes nothing the agent is not read, so that it blocks on its pipe and nothing is lost. */
+  #appendRecords(records: readonly SpoolRecord[]): void {
+    if (records.length === 0) return;
+    this.#unwritten.push(...records);
+    if (!this.#retry) this.#flush();
+  }
+
+  #flush(): void {
+    this.#retry = undefined;
+    try {
+      this.#spool.append(this.#unwritten);
+    } catch {
+      this.#agent.pause();
+      this.#retry = setTimeout(() => this.#flush(), RETRY_WRITE_MS);
+      return;
+    }
+    this.#unwritten = [];
+    this.#agent.resume();
+    this.#socket.broadcast({ type: "spooled", offset: this.#spool.offset });
+  }
+}
+
+function pick(environment: NodeJS.ProcessEnv, names: readonly string[]): Record<string, string> {
+  return Object.fromEntries(names.flatMap((name) => (environment[name] === undefined ? [] : [[name, environment[name]]])));
+}
