@@ -1,4 +1,4 @@
-import { RunOutcome, RunState } from "@agent-manager/sdk/proto";
+import { RunOutcome, RunState, TaskState } from "@agent-manager/sdk/proto";
 import { DomainError } from "./errors.js";
 
 /** What a transition changes of a run. Whoever stores it guards it by the run's version. */
@@ -30,6 +30,11 @@ export function isTerminal(state: RunState): boolean {
 /** True while the run's agent may be at work, so that someone must look after it. */
 export function isActive(state: RunState): boolean {
   return state === RunState.STARTING || state === RunState.RUNNING || state === RunState.AWAITING_INPUT;
+}
+
+/** True while a request to stop the run means something. */
+export function isStoppable(state: RunState): boolean {
+  return state === RunState.QUEUED || isActive(state);
 }
 
 export type StopDecision =
@@ -65,6 +70,28 @@ export function decideReview(run: RunSituation, decision: "approved" | "rejected
   }
   const to = decision === "approved" ? RunState.COMPLETED : RunState.REJECTED;
   return { from: run.state, to, reason, outcome: run.outcome };
+}
+
+/** Where a task follows its latest run. */
+export function taskStateAfter(state: RunState): TaskState {
+  switch (state) {
+    case RunState.UNSPECIFIED:
+    case RunState.QUEUED:
+    case RunState.STARTING:
+    case RunState.RUNNING:
+    case RunState.AWAITING_INPUT:
+      return TaskState.ACTIVE;
+    case RunState.NEEDS_REVIEW:
+      return TaskState.NEEDS_REVIEW;
+    case RunState.COMPLETED:
+      return TaskState.DONE;
+    case RunState.REJECTED:
+    case RunState.FAILED:
+    case RunState.CANCELLED:
+      return TaskState.FAILED;
+    default:
+      return state satisfies never;
+  }
 }
 
 function endState(outcome: RunOutcome): RunState {

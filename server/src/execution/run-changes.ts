@@ -1,5 +1,5 @@
 import { EventSource, RunOutcome, type RunState } from "@agent-manager/sdk/proto";
-import { isTerminal, type Transition } from "../domain/run-state.js";
+import { isTerminal, taskStateAfter, type Transition } from "../domain/run-state.js";
 import { encodeEvent, type NewEvent } from "../log/event-encoding.js";
 import type { LogHub } from "../log/log-hub.js";
 import { placeEvents } from "../log/log-writer.js";
@@ -52,7 +52,9 @@ export class RunChanges {
     const transition = decision.transition && transitionEvent(decision.transition, decision.actor);
     const events = [...(decision.events ?? []), ...(transition ? [transition] : [])].map(encodeEvent);
     const set = { ...decision.set, ...(decision.transition && transitionColumns(decision.transition)) };
-    const row = await changeRun(this.options.db, { runId: run.run_id, version: run.version, set, events, epoch });
+    const taskState = decision.transition && taskStateAfter(decision.transition.to);
+    const change = { runId: run.run_id, version: run.version, set, taskState, events, epoch };
+    const row = await changeRun(this.options.db, change);
     if (row) this.options.hub.publish(run.run_id, placeEvents(events, row));
     return row !== undefined;
   }

@@ -1,6 +1,3 @@
-import { randomUUID } from "node:crypto";
-import { mkdir, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
 import {
   type ChangeSet,
   ChangeSetSummarySchema,
@@ -15,17 +12,18 @@ import {
 import { create } from "@bufbuild/protobuf";
 import { decideEnd } from "../domain/run-state.js";
 import type { NewEvent } from "../log/event-encoding.js";
-import { resolveRunnerCommand } from "../runners/command-lookup.js";
-import type { Runner } from "../runners/runner.js";
+import type { Runner, RunnerProtocol } from "../runners/runner.js";
 import type { Sandbox } from "../sandbox/sandbox-provider.js";
 import { saveChangeSet } from "../store/change-sets.js";
 import { raiseEpoch, readRunLog } from "../store/run-events.js";
-import { readJson, type RunWithLog, updateRunSummary, writeJson } from "../store/runs.js";
+import { messageFromJson } from "../store/json.js";
+import { type RunWithLog, updateRunSummary, writeJson } from "../store/runs.js";
 import { describeEnding, type RunEnding } from "./agent-ending.js";
-import { agentEnvironment, agentHome, secretVariables } from "./agent-environment.js";
+import { findRunner, prepareLaunch } from "./agent-launch.js";
 import type { ExecutionContext } from "./execution-context.js";
 import { retryWhileUnavailable } from "./retry.js";
 import { situation } from "./run-changes.js";
+import { RunFailure, runFailure } from "./run-failure.js";
 import { readSpec, readState, removeRunFolder, runFolder, type RunFolder } from "./run-folder.js";
 import { summarise } from "./run-summary.js";
 import { SpoolIngest } from "./spool-ingest.js";
@@ -34,19 +32,8 @@ import { SpoolTranslator } from "./spool-translator.js";
 import { launchSupervisor } from "./supervisor-launch.js";
 import { SupervisorLink } from "./supervisor-link.js";
 import { NONCE_VARIABLE } from "./supervisor/agent-process.js";
-import { PROTOCOL_VERSION, type StopCause, type SupervisorSpec } from "./supervisor/messages.js";
+import type { StopCause, SupervisorSpec } from "./supervisor/messages.js";
 import { findProcessesByVariable, signalProcess } from "./supervisor/processes.js";
-
-/** A failure that ends the run with an outcome of its own instead of an internal error. */
-class RunFailure extends Error {
-  constructor(
-    readonly outcome: RunOutcome,
-    readonly event: NewEvent,
-    reason: string,
-  ) {
-    super(reason);
-  }
-}
 
 /**
  * One run on this host from its claim to its end. Every step can be done again: after a crash of the server
@@ -64,7 +51,7 @@ export class RunExecution {
     readonly context: ExecutionContext,
   ) {
     this.#folder = runFolder(context.dataDir, run.run_id);
-    this.#config = readJson(RunConfigSchema, run.config);
+    this.#config = messageFromJson(RunConfigSchema, run.config);
     this.#signal = context.signal;
     if (run.stop_time) this.#stopCause = "stop";
   }
@@ -136,53 +123,21 @@ export class RunExecution {
   }
 
   async #launch(sandbox: Sandbox): Promise<SupervisorSpec> {
-    const runner = this.#runner();
-    const { serverEnvironment, dataDir, graceMs, runnerCommands } = this.context;
-    const found = await resolveRunnerCommand(runner, serverEnvironment, runnerCommands[runner.id]);
-    if (found.kind === "missing") throw runnerMissing(runner, found.problem);
-    const home = agentHome(dataDir, runner.id, this.run.project_root);
-    const launch = runner.launch({
-      runId: this.run.run_id,
-      command: found.command,
+    const { spec, environment, warnings } = await prepareLaunch({
+      run: this.run,
       config: this.#config,
-      newSessionId: this.run.run_id,
-      home,
-      confined: sandbox.confined,
-      root: process.getuid?.() === 0,
-      credentials: runner.credentialVariables.filter((name) => serverEnvironment[name] !== undefined),
+      runner: this.#runner(),
+      protocol: this.#protocol(),
+      sandbox,
+      context: this.context,
     });
-    await writeHomeFiles(home, launch.files);
-    const environment = agentEnvironment({
-      runId: this.run.run_id,
-      runner,
-      launch,
-      config: this.#config,
-      home,
-      serverEnvironment,
-    });
-    const workingDirectory = this.run.project_root;
-    const program = this.context.sandboxes.launch(sandbox, { command: launch.command, environment, workingDirectory });
-    const spec: SupervisorSpec = {
-      version: PROTOCOL_VERSION,
-      runId: this.run.run_id,
-      nonce: randomUUID(),
-      command: program.command,
-      workingDirectory: program.workingDirectory,
-      environment: Object.keys(program.environment).sort(),
-      secrets: secretVariables(runner, this.#config),
-      timeoutMs: this.#config.timeoutMs ?? 0,
-      inactivityTimeoutMs: this.#config.inactivityTimeoutMs ?? 0,
-      graceMs,
-      interrupt: this.#protocol(runner).interrupt() ?? null,
-    };
-    await this.#recordWarnings(launch.warnings);
-    await launchSupervisor({ folder: this.#folder, spec, environment: program.environment });
+    await this.#recordWarnings(warnings);
+    await launchSupervisor({ folder: this.#folder, spec, environment });
     return spec;
   }
 
   /** Undefined when this server leaves; the next one goes on. */
   async #follow(spec: SupervisorSpec, epoch: bigint): Promise<RunEnding | undefined> {
-    const runner = this.#runner();
     const { db, writer, hub } = this.context;
     const reader = new SpoolReader(this.#folder.spool);
     const log = await this.#retry(() => readRunLog(db, this.run.run_id));
@@ -198,7 +153,7 @@ export class RunExecution {
       epoch,
       committedOffset: Number(log?.spool_offset ?? 0),
       reader,
-      translator: new SpoolTranslator(this.#protocol(runner), spec),
+      translator: new SpoolTranslator(this.#protocol(), spec),
       db,
       writer,
       hub,
@@ -278,15 +233,11 @@ export class RunExecution {
   }
 
   #runner(): Runner {
-    const runner = this.context.runners.get(this.run.runner);
-    if (runner) return runner;
-    const text = `this server has no runner ${this.run.runner}`;
-    const value = { class: ErrorClass.CONFIGURATION, code: "runner_unknown", text, recovery: "name one that ListRunners returns" };
-    throw runFailure(RunOutcome.RUNNER_UNAVAILABLE, value);
+    return findRunner(this.context.runners, this.run.runner);
   }
 
-  #protocol(runner: Runner) {
-    return runner.protocol({
+  #protocol(): RunnerProtocol {
+    return this.#runner().protocol({
       runId: this.run.run_id,
       prompt: this.run.prompt,
       config: this.#config,
@@ -303,39 +254,10 @@ export class RunExecution {
   }
 }
 
-interface FailureValue {
-  readonly class: ErrorClass;
-  readonly code: string;
-  readonly text: string;
-  readonly recovery: string;
-}
-
-function runFailure(outcome: RunOutcome, value: FailureValue): RunFailure {
-  return new RunFailure(outcome, event(EventSource.MANAGER, { case: "error", value }), value.text);
-}
-
-function runnerMissing(runner: Runner, problem: string): RunFailure {
-  return runFailure(RunOutcome.RUNNER_UNAVAILABLE, {
-    class: ErrorClass.CONFIGURATION,
-    code: "runner_not_installed",
-    text: `${runner.displayName} cannot be started: ${problem}`,
-    recovery: runner.installHint,
-  });
-}
-
 function event(source: EventSource, content: NewEvent["event"]): NewEvent {
   return { occurTimeMs: Date.now(), source, event: content };
 }
 
 function withRunId(changeSet: ChangeSet, runId: string): ChangeSet {
   return { ...changeSet, runId };
-}
-
-async function writeHomeFiles(home: string, files: Readonly<Record<string, string>>): Promise<void> {
-  await mkdir(join(home, "tmp"), { recursive: true, mode: 0o700 });
-  for (const [name, content] of Object.entries(files)) {
-    const path = join(home, name);
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-    await writeFile(path, content, { mode: 0o600 });
-  }
 }

@@ -1,14 +1,14 @@
 import type {
   AuthenticationState,
   DeltaChannel,
+  EventSource,
   RunConfig,
   RunEvent,
+  RunEventSchema,
   RunnerCapability,
   RunnerIds,
 } from "@agent-manager/sdk/proto";
-import type { EventSource } from "@agent-manager/sdk/proto";
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { RunEventSchema } from "@agent-manager/sdk/proto";
 
 /**
  * A runner makes one agent program usable: it is data and three functions. It knows nothing of the database,
@@ -32,6 +32,11 @@ export interface Runner {
    * without being named in the run's config. Values are redacted from everything that is stored.
    */
   readonly credentialVariables: readonly string[];
+  /**
+   * Names of variables that the program needs and that are no secrets, for example the address of its model
+   * endpoint; they reach the agent as `credentialVariables` do and are not redacted.
+   */
+  readonly passedVariables: readonly string[];
 
   /** Looks at the program without sending a prompt: version and sign-in. Never throws for a bad program. */
   detect(request: DetectRequest): Promise<Detection>;
@@ -77,6 +82,8 @@ export interface LaunchRequest {
   readonly confined: boolean;
   /** True if the process will have user id 0 as it sees itself. */
   readonly root: boolean;
+  /** Names of the `credentialVariables` that the process will get. Default: none. */
+  readonly credentials?: readonly string[];
 }
 
 export interface RunnerLaunch {

@@ -7,12 +7,13 @@ import {
   type RunSelector,
   RunState,
   SandboxInfoSchema,
+  TaskState,
   UsageTotalsSchema,
 } from "@agent-manager/sdk/proto";
-import { create, type DescMessage, fromJson, type JsonValue, type MessageShape, toJson } from "@bufbuild/protobuf";
+import { create, type DescMessage, type MessageShape, toJson } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { type SelectQueryBuilder, sql } from "kysely";
-import { isActive } from "../domain/run-state.js";
+import { messageFromJson, messagesFromJson, stringMapFromJson } from "./json.js";
 import type { AppendedRow, EncodedEvent } from "./run-events.js";
 import { transitionArguments } from "./run-events.js";
 import type { Database, Db, NewRun, RunRow, RunUpdate } from "./schema.js";
@@ -42,6 +43,10 @@ export function findRuns(db: Db, runIds: readonly string[]): Promise<RunWithLog[
   return selectRuns(db).where("run.run_id", "in", [...runIds]).execute();
 }
 
+export function findRunsOfTask(db: Db, taskId: string): Promise<RunWithLog[]> {
+  return selectRuns(db).where("run.task_id", "=", taskId).execute();
+}
+
 export interface RunProgress {
   readonly state: RunState;
   readonly lastSequence: bigint;
@@ -63,6 +68,8 @@ export interface RunChange {
   /** The version that the decision was made on; another one means that someone else was first. */
   readonly version: bigint;
   readonly set: RunUpdate;
+  /** The state that the run's task follows it to; a cancelled task stays cancelled. Undefined: unchanged. */
+  readonly taskState: TaskState | undefined;
   readonly events: readonly EncodedEvent[];
   /** Also checked if not null: the epoch of the owner that decided. */
   readonly epoch: bigint | null;
@@ -89,10 +96,15 @@ export async function changeRun(db: Db, change: RunChange): Promise<AppendedRow 
         ),
       ),
     )
-    .returning("run_id");
+    .returning(["run_id", "task_id"]);
+  const taskState = change.taskState ?? null;
   // the first argument comes from `changed`, so that the function is not called when nothing was changed
   const { rows } = await sql<AppendedRow>`
-    with changed as (${update})
+    with changed as (${update}), followed as (
+      update task set state = ${taskState}, update_time = clock_timestamp() from changed
+      where task.task_id = changed.task_id and ${taskState}::smallint is not null
+        and task.state not in (${taskState ?? 0}, ${TaskState.CANCELLED})
+    )
     select a.* from changed, append_events(array[changed.run_id], ${transitionArguments(change.events)}) a`.execute(db);
   return rows[0];
 }
@@ -115,10 +127,6 @@ export function findQueuedRuns(db: Db, limit: number): Promise<RunWithLog[]> {
 export function findOwnedRuns(db: Db, ownerId: string): Promise<RunWithLog[]> {
   const states = [RunState.STARTING, RunState.RUNNING, RunState.AWAITING_INPUT];
   return selectRuns(db).where("owner_id", "=", ownerId).where("state", "in", states).execute();
-}
-
-export async function countActiveRuns(db: Db, ownerId: string): Promise<number> {
-  return (await findOwnedRuns(db, ownerId)).filter(({ state }) => isActive(state)).length;
 }
 
 type RunQuery<O> = SelectQueryBuilder<Database, "run" | "run_log", O>;
@@ -147,9 +155,9 @@ export function runMessage(row: RunWithLog): Run {
     title: row.title,
     prompt: row.prompt,
     projectRoot: row.project_root,
-    labels: readLabels(row.labels),
-    config: readJson(RunConfigSchema, row.config),
-    configSources: readJsonList(ConfigSourceSchema, row.config_sources),
+    labels: stringMapFromJson(row.labels),
+    config: messageFromJson(RunConfigSchema, row.config),
+    configSources: messagesFromJson(ConfigSourceSchema, row.config_sources),
     state: row.state,
     stateReason: row.state_reason,
     outcome: row.outcome,
@@ -159,28 +167,14 @@ export function runMessage(row: RunWithLog): Run {
     sessionId: row.session_id,
     model: row.model,
     result: row.result,
-    usage: readJson(UsageTotalsSchema, row.usage),
-    ...(row.change_set !== null && { changeSet: readJson(ChangeSetSummarySchema, row.change_set) }),
+    usage: messageFromJson(UsageTotalsSchema, row.usage),
+    ...(row.change_set !== null && { changeSet: messageFromJson(ChangeSetSummarySchema, row.change_set) }),
     lastSequence: row.last_sequence,
-    ...(row.sandbox !== null && { sandbox: readJson(SandboxInfoSchema, row.sandbox) }),
+    ...(row.sandbox !== null && { sandbox: messageFromJson(SandboxInfoSchema, row.sandbox) }),
     version: row.version,
   });
 }
 
-export function readJson<Desc extends DescMessage>(schema: Desc, value: unknown): MessageShape<Desc> {
-  // jsonb columns hold what toJson made; fields of a newer version are passed over
-  return fromJson(schema, value as JsonValue, { ignoreUnknownFields: true });
-}
-
-export function readJsonList<Desc extends DescMessage>(schema: Desc, value: unknown): MessageShape<Desc>[] {
-  return Array.isArray(value) ? value.map((entry) => readJson(schema, entry)) : [];
-}
-
 export function writeJson<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): string {
   return JSON.stringify(toJson(schema, message));
-}
-
-function readLabels(value: unknown): Record<string, string> {
-  // the API takes no other values for labels
-  return value as Record<string, string>;
 }
