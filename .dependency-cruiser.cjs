@@ -22,7 +22,7 @@ module.exports = {
     may("sandbox", "domain"),
     may("review", "domain", "sandbox"),
     may("execution", "domain", "store", "log", "runners", "sandbox", "review", "security"),
-    may("services", "domain", "store", "log", "runners", "sandbox", "review", "execution", "database"),
+    may("services", "domain", "store", "log", "runners", "sandbox", "review", "execution", "database", "security"),
     may("transport", "domain", "security"),
     {
       name: "cli-uses-the-sdk-only",
@@ -42,7 +42,10 @@ module.exports = {
       severity: "error",
       comment: "the supervisor is one bundled file without database or packages",
       from: { path: "^server/src/execution/supervisor/", pathNot: "\\.test\\.ts$" },
-      to: { path: ["^server/src/", "node_modules"], pathNot: ["^server/src/execution/(supervisor|spool)/", "@types/node"] },
+      to: {
+        path: ["^server/src/", "node_modules"],
+        pathNot: ["^server/src/execution/(supervisor|spool)/", "@types/node"],
+      },
     },
     { name: "sdk-knows-no-server", severity: "error", from: { path: "^sdk/" }, to: { path: "^server/" } },
     {

@@ -5,7 +5,7 @@ import { errorCatalogue } from "../server/dist/transport/error-catalogue.js";
 
 const retries = { never: "no", again: "yes, the same call later", "after-reread": "yes, after reading again" };
 
-// `[: it is {state}]` is shown as `: it is <state>`, and of `[text|instead]` the text.
+// Of `[a {x}|b]` the first part is shown, with `x` for its value.
 const shown = (template) =>
   template
     .replace(/\[([^\]|]*)(?:\|[^\]]*)?\]/g, "$1")

@@ -2,8 +2,9 @@
 // options: buf's module registry cannot be reached when the code is generated, and the package holds no
 // .proto text. Run again after an upgrade of protovalidate:
 //   node scripts/print-validate-proto.mjs > proto/vendor/buf/validate/validate.proto
-import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
+
 import { FieldDescriptorProto_Label as Label, FieldDescriptorProto_Type as Type } from "@bufbuild/protobuf/wkt";
+import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 
 const file = file_buf_validate_validate.proto;
 const lines = [];
@@ -36,11 +37,13 @@ function printMessage(message, depth) {
   for (const nested of message.nestedType) printMessage(nested, depth + 1);
   message.oneofDecl.forEach((oneof, index) => {
     put(depth + 1, `oneof ${oneof.name} {`);
-    for (const field of message.field) if (inOneof(field) && field.oneofIndex === index) printField(field, depth + 2, true);
+    for (const field of message.field)
+      if (inOneof(field) && field.oneofIndex === index) printField(field, depth + 2, true);
     put(depth + 1, "}");
   });
   for (const field of message.field) if (!inOneof(field)) printField(field, depth + 1, false);
-  for (const range of message.extensionRange) put(depth + 1, `extensions ${range.start} to ${range.end > 536870911 ? "max" : range.end - 1};`);
+  for (const range of message.extensionRange)
+    put(depth + 1, `extensions ${range.start} to ${range.end > 536870911 ? "max" : range.end - 1};`);
   put(depth, "}");
 }
 

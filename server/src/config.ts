@@ -24,7 +24,10 @@ const list = z.union([z.array(z.string()), z.string().transform((text) => text.s
 /** The one schema: every setting with its type, limits and default. */
 const schema = z.strictObject({
   listen: z.string().default("127.0.0.1:7717").transform(parseAddress),
-  data_dir: z.string().min(1).transform((path) => resolve(path)),
+  data_dir: z
+    .string()
+    .min(1)
+    .transform((path) => resolve(path)),
   database_url: z.string().default(""),
   log_level: z.enum(["silent", "fatal", "error", "warn", "info", "debug", "trace"]).default("info"),
   allowed_hosts: list.default([]),
@@ -138,7 +141,10 @@ function nameSources(
     return name in given.fromFile ? "file" : "default";
   };
   // Object.keys of a parsed object are the schema's keys
-  return Object.fromEntries(Object.keys(config).map((name) => [name, source(name)])) as Record<Setting, ConfigSourceName>;
+  return Object.fromEntries(Object.keys(config).map((name) => [name, source(name)])) as Record<
+    Setting,
+    ConfigSourceName
+  >;
 }
 
 export interface ListenAddress {

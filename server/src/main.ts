@@ -108,7 +108,12 @@ async function start(config: ServerConfig, log: Logger, cleanUp: CleanUp): Promi
   return { url, token, dataDir: dataDir.path, closed, close };
 }
 
-async function openStorage(config: ServerConfig, dataDir: DataDir, log: Logger, cleanUp: CleanUp): Promise<OpenDatabase<Database>> {
+async function openStorage(
+  config: ServerConfig,
+  dataDir: DataDir,
+  log: Logger,
+  cleanUp: CleanUp,
+): Promise<OpenDatabase<Database>> {
   const embedded = config.database_url === "" ? await startEmbeddedPostgres({ dataDir: dataDir.path, log }) : undefined;
   if (embedded) cleanUp.add(() => embedded.stop());
   const source = embedded ? { connection: embedded.connection } : { url: config.database_url };
@@ -161,7 +166,9 @@ async function buildParts(
 
 function runnerCommands(config: ServerConfig): Record<string, string> {
   const entries = Object.entries(config.runner_commands);
-  return Object.fromEntries(entries.map(([id, value]) => [id, typeof value === "string" ? value : JSON.stringify(value)]));
+  return Object.fromEntries(
+    entries.map(([id, value]) => [id, typeof value === "string" ? value : JSON.stringify(value)]),
+  );
 }
 
 /** The runs whose agents are on this host belong to the data directory, not to one life of the server. */
@@ -176,7 +183,8 @@ async function readServerId(dataDir: string): Promise<string> {
 
 async function readTls({ tls_cert, tls_key }: ServerConfig) {
   if (tls_cert === "" && tls_key === "") return undefined;
-  if (tls_cert === "" || tls_key === "") throw new StartError("TLS needs both a certificate and a key: give --tls-cert and --tls-key");
+  if (tls_cert === "" || tls_key === "")
+    throw new StartError("TLS needs both a certificate and a key: give --tls-cert and --tls-key");
   const read = (path: string) =>
     readFile(path, "utf8").catch(() => {
       throw new StartError(`cannot read ${path}: give a PEM file that the server may read`);
@@ -199,7 +207,12 @@ function watchHealth(health: HealthState, database: OpenDatabase<Database>): () 
   return () => clearInterval(timer);
 }
 
-function leaveWhenIdle(close: () => Promise<void>, busy: () => boolean, activity: Activity, limitMs: number): () => void {
+function leaveWhenIdle(
+  close: () => Promise<void>,
+  busy: () => boolean,
+  activity: Activity,
+  limitMs: number,
+): () => void {
   const check = () => {
     if (!busy() && activity.idleMs() >= limitMs) void close();
   };

@@ -1,6 +1,6 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { proto } from "@agent-manager/sdk";
+import * as proto from "@agent-manager/sdk/proto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { makeFolder, makeRepository, startServer, type TestServer } from "../support/server.js";
 
@@ -23,7 +23,10 @@ function script(...steps: object[]): string {
   return JSON.stringify({ script: steps });
 }
 
-async function makeProject(name: string, files: Record<string, string> = { "a.txt": "one\ntwo\nthree\n" }): Promise<string> {
+async function makeProject(
+  name: string,
+  files: Record<string, string> = { "a.txt": "one\ntwo\nthree\n" },
+): Promise<string> {
   return makeRepository(join(folder.path, name), files);
 }
 
@@ -36,7 +39,11 @@ async function collect(run: Awaited<ReturnType<TestServer["am"]["runs"]["start"]
 describe("a run", () => {
   test("edits in its sandbox, is approved, and the project has exactly its changes", async () => {
     const projectRoot = await makeProject("approve");
-    const prompt = script({ say: "working" }, { write: { path: "a.txt", content: "one\nTWO\nthree\n" } }, { shell: ["cat", "a.txt"] });
+    const prompt = script(
+      { say: "working" },
+      { write: { path: "a.txt", content: "one\nTWO\nthree\n" } },
+      { shell: ["cat", "a.txt"] },
+    );
     const run = await server.am.runs.start({ task: { prompt, projectRoot }, labels: { issue: "42" } });
     const outcome = await run.wait();
     expect(outcome.kind).toBe("succeeded");
@@ -58,7 +65,16 @@ describe("a run", () => {
     const events = await collect(run);
     expect(events.map(({ sequence }) => Number(sequence))).toEqual(events.map((_, index) => index + 1));
     const kinds = events.map(({ event }) => event.case);
-    for (const kind of ["processStarted", "sessionBound", "turnStarted", "toolCall", "toolResult", "usage", "turnEnded", "processEnded"]) {
+    for (const kind of [
+      "processStarted",
+      "sessionBound",
+      "turnStarted",
+      "toolCall",
+      "toolResult",
+      "usage",
+      "turnEnded",
+      "processEnded",
+    ]) {
       expect(kinds).toContain(kind);
     }
     const call = events.find(({ event }) => event.case === "toolCall");
@@ -69,7 +85,9 @@ describe("a run", () => {
 
   test("watched from any sequence gives exactly the rest", async () => {
     const projectRoot = await makeProject("resume");
-    const run = await server.am.runs.start({ task: { prompt: script({ lines: { count: 50, prefix: "x" } }), projectRoot } });
+    const run = await server.am.runs.start({
+      task: { prompt: script({ lines: { count: 50, prefix: "x" } }), projectRoot },
+    });
     const all = await collect(run);
     for (const after of [0n, 1n, 7n, BigInt(all.length - 1), BigInt(all.length)]) {
       const rest: bigint[] = [];
@@ -88,7 +106,10 @@ describe("a run", () => {
 
   test("whose file the human changed on the same line is refused with the file named, and nothing is touched", async () => {
     const projectRoot = await makeProject("conflict", { "a.txt": "one\ntwo\nthree\n", "b.txt": "b\n" });
-    const prompt = script({ write: { path: "a.txt", content: "one\nagent\nthree\n" } }, { write: { path: "b.txt", content: "agent\n" } });
+    const prompt = script(
+      { write: { path: "a.txt", content: "one\nagent\nthree\n" } },
+      { write: { path: "b.txt", content: "agent\n" } },
+    );
     const run = await server.am.runs.start({ task: { prompt, projectRoot } });
     await run.wait();
     await writeFile(join(projectRoot, "a.txt"), "one\nhuman\nthree\n");
@@ -101,7 +122,9 @@ describe("a run", () => {
 
   test("approved 20 times at once is applied once", async () => {
     const projectRoot = await makeProject("many");
-    const run = await server.am.runs.start({ task: { prompt: script({ write: { path: "n.txt", content: "n\n" } }), projectRoot } });
+    const run = await server.am.runs.start({
+      task: { prompt: script({ write: { path: "n.txt", content: "n\n" } }), projectRoot },
+    });
     await run.wait();
     const { digest } = await run.changes();
     const approvals = await Promise.all(Array.from({ length: 20 }, () => run.approve({ digest })));
@@ -113,9 +136,14 @@ describe("a run", () => {
   test("asking for permission is denied by default, and both are recorded", async () => {
     const projectRoot = await makeProject("permission");
     const prompt = script({ ask: { tool: "WebFetch", input: { url: "http://127.0.0.1/" } } });
-    const run = await server.am.runs.start({ task: { prompt, projectRoot }, config: { permissionMode: proto.PermissionMode.ASK } });
+    const run = await server.am.runs.start({
+      task: { prompt, projectRoot },
+      config: { permissionMode: proto.PermissionMode.ASK },
+    });
     const events = await collect(run);
-    expect(events.some(({ event }) => event.case === "permissionRequested" && event.value.tool === "WebFetch")).toBe(true);
+    expect(events.some(({ event }) => event.case === "permissionRequested" && event.value.tool === "WebFetch")).toBe(
+      true,
+    );
     const resolved = events.find(({ event }) => event.case === "permissionResolved");
     expect(resolved?.event.value).toMatchObject({ decision: proto.PermissionDecision.DENIED, actor: "default" });
   });

@@ -18,6 +18,7 @@ import {
   RunSchema,
   RunService,
   RunState,
+  UsageTotalsSchema,
   type WatchRunEventsRequest,
   type WatchRunEventsResponse,
   WatchRunEventsResponseSchema,
@@ -267,7 +268,9 @@ export function playEdit(run: FakeRun): void {
   run.append({ case: "message", value: { role: 2, text: "I will fix the sum." } }, "m1");
   run.append({ case: "toolCall", value: { name: "Edit", kind: 2, title: "Edit src/sum.mjs", inputJson: "{}" } }, "t1");
   run.append({ case: "toolResult", value: { text: "done" } }, "t1");
-  run.append({ case: "usage", value: { total: { inputTokens: 1200n, outputTokens: 80n, costUsd: 0.0123, turns: 2 } } });
+  const total = create(UsageTotalsSchema, { inputTokens: 1200n, outputTokens: 80n, costUsd: 0.0123, turns: 2 });
+  run.run.usage = total;
+  run.append({ case: "usage", value: { total } });
   run.move(RunState.NEEDS_REVIEW, RunOutcome.SUCCEEDED);
 }
 

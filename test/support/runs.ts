@@ -1,6 +1,6 @@
 import { RunConfigSchema, RunState, TaskState } from "@agent-manager/sdk/proto";
-import { defaultRunConfig } from "../../server/src/domain/run-config.js";
 import { newId } from "../../server/src/domain/ids.js";
+import { defaultRunConfig } from "../../server/src/domain/run-config.js";
 import { insertRun, writeJson } from "../../server/src/store/runs.js";
 import type { Db, NewRun } from "../../server/src/store/schema.js";
 
@@ -9,7 +9,14 @@ export async function storeRun(db: Db, overrides: Partial<NewRun> = {}): Promise
   const runId = newId();
   const taskId = newId();
   const now = new Date();
-  const task = { task_id: taskId, create_time: now, update_time: now, title: "a task", prompt: "do it", project_root: "/" };
+  const task = {
+    task_id: taskId,
+    create_time: now,
+    update_time: now,
+    title: "a task",
+    prompt: "do it",
+    project_root: "/",
+  };
   await db
     .insertInto("task")
     .values({ ...task, scope_paths: "[]", context: "[]", labels: "{}", state: TaskState.OPEN })

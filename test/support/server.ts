@@ -60,7 +60,7 @@ export async function startServer({ dataDir, args = [], environment = {} }: Test
 /** The environment of a server under test: nothing of the developer's own. */
 export function testEnvironment(): Record<string, string> {
   return {
-    PATH: process.env["PATH"] ?? "",
+    PATH: process.env.PATH ?? "",
     HOME: "/nonexistent",
     AGENT_MANAGER_LOG_LEVEL: "warn",
     AGENT_MANAGER_RUNNER_CLAUDE_CODE_COMMAND: scriptedAgent,
@@ -98,7 +98,8 @@ export async function makeRepository(path: string, files: Readonly<Record<string
     await mkdir(join(path, name, ".."), { recursive: true });
     await writeFile(join(path, name), content);
   }
-  const git = (...args: string[]) => promisify(execFile)("git", ["-C", path, "-c", "user.name=t", "-c", "user.email=t@example.com", ...args]);
+  const git = (...args: string[]) =>
+    promisify(execFile)("git", ["-C", path, "-c", "user.name=t", "-c", "user.email=t@example.com", ...args]);
   await git("init", "-q");
   await git("add", "-A");
   await git("commit", "-qm", "Start");

@@ -65,6 +65,7 @@ function tokenOf(connection: Connection): { token?: string } {
 }
 
 interface StartedServer {
+  readonly pid: number | undefined;
   /** False once it has ended. */
   readonly running: () => boolean;
   /** What it has written. */
@@ -92,7 +93,7 @@ function startServer(dataDir: string, request: EnsureServerRequest): StartedServ
     running = false;
   });
   child.unref();
-  return { running: () => running, output: () => readFileSync(logPath).subarray(start).toString() };
+  return { pid: child.pid, running: () => running, output: () => readFileSync(logPath).subarray(start).toString() };
 }
 
 function openLog(dataDir: string, logPath: string): number {
@@ -112,7 +113,7 @@ async function startAndWait(dataDir: string, request: EnsureServerRequest): Prom
   while (Date.now() < deadline) {
     const connection = findConnection({ dataDir }, {});
     if (connection.urlSource === "dataDir" && (await ask(connection)) === "serving") {
-      return server.running();
+      return serverPid(dataDir) === server.pid;
     }
     if (!server.running()) {
       if (!server.output().includes("another agent-manager server")) {
@@ -128,6 +129,11 @@ async function startAndWait(dataDir: string, request: EnsureServerRequest): Prom
     `no server became ready for ${dataDir}; see ${join(dataDir, "server.log")}\n${tail(server.output())}`,
     exitCodes.unreachable,
   );
+}
+
+function serverPid(dataDir: string): unknown {
+  const file: unknown = JSON.parse(readFileSync(join(dataDir, "server.json"), "utf8"));
+  return typeof file === "object" && file !== null && "pid" in file ? file.pid : undefined;
 }
 
 /** Undefined if nobody answers in time. */

@@ -23,7 +23,7 @@ export async function followRun(
 ): Promise<RunResult | undefined> {
   const left = new AbortController();
   const view = context.globals.json ? jsonView(context, options) : humanView(context);
-  const forget = context.terminal.onInterrupt(interruptHandler(context, run, { options, left, say: view.say }));
+  const forget = context.terminal.onInterrupt(interruptHandler(context, run, { options, left, view }));
   try {
     const frames = run.frames({
       after: options.after ?? 0n,
@@ -100,18 +100,20 @@ function jsonView(context: Context, options: FollowOptions): View {
 function interruptHandler(
   context: Context,
   run: RunHandle,
-  { options, left, say }: { options: FollowOptions; left: AbortController; say: View["say"] },
+  { options, left, view }: { options: FollowOptions; left: AbortController; view: View },
 ): () => void {
   let asked = !options.stopOnInterrupt;
   return () => {
     if (asked) {
-      say(`left run ${run.id}; it goes on, see \`agent-manager watch ${run.id}\``);
+      view.say(`left run ${run.id}; it goes on, see \`agent-manager watch ${run.id}\``);
       left.abort();
       return;
     }
     asked = true;
-    say("stopping the run; Ctrl-C again leaves it");
+    view.say("stopping the run; Ctrl-C again leaves it");
     // A run that has ended in between needs no stop, and any other failure shows in the stream.
-    run.stop({ comment: "Ctrl-C" }).catch((error: unknown) => context.env.AGENT_MANAGER_DEBUG && say(String(error)));
+    run
+      .stop({ comment: "Ctrl-C" })
+      .catch((error: unknown) => context.env.AGENT_MANAGER_DEBUG && view.say(String(error)));
   };
 }

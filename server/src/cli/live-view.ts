@@ -20,8 +20,10 @@ export class LiveView {
   #status = "queued";
   #statusShown = false;
   #ticks = 0;
-  /** The item whose text is being written, and how much of it stands on the screen. */
-  #open: { readonly itemId: string; text: string } | undefined;
+  /** The item whose text is being written, and how much of it was shown. */
+  #streamed = { itemId: "", text: "" };
+  /** The cursor stands behind such text. */
+  #inText = false;
 
   constructor(context: Context) {
     this.#context = context;
@@ -52,56 +54,62 @@ export class LiveView {
 
   #showEvent(event: RunEvent): void {
     this.#noteStatus(event);
-    const streamed = this.#open;
-    if (streamed !== undefined && event.itemId === streamed.itemId && this.#finishText(event, streamed.text)) {
+    if (this.#finishText(event)) {
       return;
     }
-    this.#closeText();
     for (const line of describeEvent(event)) {
       if (line.text !== "") {
+        this.#closeText();
         this.#print(line);
       }
     }
   }
 
-  /** Completes text that was streamed; false if what stands there is not what the event says. */
-  #finishText(event: RunEvent, shown: string): boolean {
-    if (event.event.case !== "message" && event.event.case !== "reasoning") {
+  /** Completes text that was streamed; false if there is none, or another than the event says. */
+  #finishText({ event, itemId }: RunEvent): boolean {
+    const shown = this.#streamed;
+    if ((event.case !== "message" && event.case !== "reasoning") || itemId !== shown.itemId || shown.text === "") {
       return false;
     }
-    const full = plainText(event.event.value.text).trim();
-    const sofar = shown.trim();
-    if (!full.startsWith(sofar)) {
-      return false;
+    const full = plainText(event.value.text).trim();
+    const soFar = shown.text.trim();
+    if (!full.startsWith(soFar)) {
+      return false; // the beginning was missed
     }
-    this.#context.terminal.write(this.#paint(toneOf(event.event.case), full.slice(sofar.length)));
+    this.#writeText(event.case === "message" ? "plain" : "dim", full.slice(soFar.length));
     this.#closeText();
+    this.#streamed = { itemId: "", text: "" };
     return true;
   }
 
   #showDelta(delta: Delta): void {
-    const tone = delta.channel === DeltaChannel.MESSAGE ? "plain" : "dim";
     if (delta.channel !== DeltaChannel.MESSAGE && delta.channel !== DeltaChannel.REASONING) {
       return;
     }
-    if (this.#open?.itemId !== delta.itemId) {
+    if (this.#streamed.itemId !== delta.itemId) {
       this.#closeText();
-      this.#clearStatus();
-      this.#open = { itemId: delta.itemId, text: "" };
+      this.#streamed = { itemId: delta.itemId, text: "" };
     }
+    const plain = plainText(delta.text);
     // Text begins at its first word: the full text is compared without the space around it.
-    const text = this.#open?.text === "" ? plainText(delta.text).trimStart() : plainText(delta.text);
-    if (this.#open !== undefined && text !== "") {
-      this.#open.text += text;
+    const text = this.#streamed.text === "" ? plain.trimStart() : plain;
+    this.#streamed.text += text;
+    this.#writeText(delta.channel === DeltaChannel.MESSAGE ? "plain" : "dim", text);
+  }
+
+  #writeText(tone: Tone, text: string): void {
+    if (text !== "") {
+      this.#clearStatus();
       this.#context.terminal.write(this.#paint(tone, text));
+      this.#inText = true;
     }
   }
 
   #closeText(): void {
-    if (this.#open?.text) {
+    if (this.#inText) {
       this.#context.terminal.write("\n");
+      this.#inText = false;
     }
-    this.#open = undefined;
   }
 
   #print(line: Line): void {
@@ -145,7 +153,7 @@ export class LiveView {
   }
 
   #tick(): void {
-    if (this.#open !== undefined) {
+    if (this.#inText) {
       return; // the text that comes in shows that something goes on
     }
     const elapsed = duration(Date.now() - this.#started);
@@ -162,8 +170,4 @@ export class LiveView {
       this.#statusShown = false;
     }
   }
-}
-
-function toneOf(kind: "message" | "reasoning"): Tone {
-  return kind === "message" ? "plain" : "dim";
 }

@@ -119,10 +119,10 @@ test("a Postgres that outlived its server is ended first", async () => {
 
 test("a pid file whose pid belongs to another program by now does not stop the start", async () => {
   await (await start()).stop();
-  const port = join(dataDir, "pg");
+  const socketDir = join(dataDir, "pg");
   await writeFile(
     join(dataDir, "postgres", "postmaster.pid"),
-    `${process.pid}\n${dataDir}\n1\n5432\n${port}\n\n 1 1\n`,
+    `${process.ppid}\n${dataDir}\n1\n5432\n${socketDir}\n\n 1 1\n`,
   );
   const { connection } = await start();
   expect(await ask(connection, "select 1 as one")).toEqual([{ one: 1 }]);

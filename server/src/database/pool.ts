@@ -96,12 +96,16 @@ async function serverVersion(config: pg.PoolConfig): Promise<VersionResult> {
 
 function newClient(config: pg.PoolConfig): pg.Client {
   try {
-    return new pg.Client(config);
+    // anything without a scheme would be taken for a database's name
+    if (config.connectionString === undefined || /^postgres(ql)?:\/\//.test(config.connectionString)) {
+      return new pg.Client(config);
+    }
   } catch {
-    throw new StartError(
-      "DATABASE_URL is not an address of a database: write postgres://user:password@host:5432/database",
-    );
+    // the error's text repeats the address, password included
   }
+  throw new StartError(
+    "DATABASE_URL is not an address of a database: write postgres://user:password@host:5432/database",
+  );
 }
 
 /** True if the server itself said no, and not just that it is starting or full. */

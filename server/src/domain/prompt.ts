@@ -2,7 +2,8 @@ import type { ContextAttachment, Task } from "@agent-manager/sdk/proto";
 
 /** What the agent is given: the task's prompt, then the parts of the project it is about, then the material. */
 export function composePrompt(task: Pick<Task, "prompt" | "scopePaths" | "context">): string {
-  const scope = task.scopePaths.length > 0 ? [`Work only on these paths of the project:\n${list(task.scopePaths)}`] : [];
+  const scope =
+    task.scopePaths.length > 0 ? [`Work only on these paths of the project:\n${list(task.scopePaths)}`] : [];
   return [task.prompt, ...scope, ...task.context.map(describeAttachment)].join("\n\n");
 }
 

@@ -1,8 +1,8 @@
 import {
   ApprovalMode,
+  type ConfigSource,
   ConfigSource_Kind,
   ConfigSourceSchema,
-  type ConfigSource,
   ModelPreset,
   NetworkMode,
   PermissionMode,
@@ -87,7 +87,10 @@ export function checkRunConfig(config: RunConfig): void {
     refuse("budget.tokens", "a limit of tokens is not implemented yet; use budget.cost_usd");
   }
   if ((config.inputTimeoutMs ?? 0) > 0) {
-    refuse("input_timeout_ms", "answering permission requests is not implemented yet; leave it 0, which denies at once");
+    refuse(
+      "input_timeout_ms",
+      "answering permission requests is not implemented yet; leave it 0, which denies at once",
+    );
   }
   if ((config.fallbackRunners?.values.length ?? 0) > 0) {
     refuse("fallback_runners", "fallback is not implemented yet; leave it out");

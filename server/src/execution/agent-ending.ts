@@ -51,7 +51,8 @@ function describeStop({ cause }: AgentEnding["exit"]): RunEnding | undefined {
 }
 
 function describeExit(exit: AgentEnding["exit"], text: string): RunEnding {
-  if (exit.spawnError !== null) return ending(RunOutcome.RUNNER_UNAVAILABLE, `cannot start the agent: ${exit.spawnError}`);
+  if (exit.spawnError !== null)
+    return ending(RunOutcome.RUNNER_UNAVAILABLE, `cannot start the agent: ${exit.spawnError}`);
   if (exit.code !== null && CANNOT_EXECUTE.has(exit.code)) {
     return ending(RunOutcome.RUNNER_UNAVAILABLE, "the agent's program cannot be started; see the log events");
   }

@@ -20,7 +20,7 @@ export interface AgentEnvironmentRequest {
  */
 export function agentEnvironment(request: AgentEnvironmentRequest): Record<string, string> {
   const { runId, runner, launch, config, home, serverEnvironment } = request;
-  const passed = [...runner.credentialVariables, ...runner.passedVariables, ...(config.environment?.values ?? [])];
+  const passed = [...runner.credentialVariables, ...runner.passedVariables, ...namedVariables(config)];
   return {
     ...pick(serverEnvironment, passed),
     PATH: serverEnvironment.PATH ?? "/usr/local/bin:/usr/bin:/bin",
@@ -35,14 +35,20 @@ export function agentEnvironment(request: AgentEnvironmentRequest): Record<strin
 
 /** The variables whose values must not be stored. */
 export function secretVariables(runner: Runner, config: RunConfig): readonly string[] {
-  const passed = config.environment?.values ?? [];
-  return [...runner.credentialVariables, ...passed.filter((name) => /key|token|secret|passw|credential/i.test(name))];
+  const secret = namedVariables(config).filter((name) => /key|token|secret|passw|credential/i.test(name));
+  return [...runner.credentialVariables, ...secret];
 }
 
 /** The agent's own home, apart from the workspace; the same for later runs, so that sessions can be resumed. */
 export function agentHome(dataDir: string, runnerId: string, projectRoot: string): string {
   const project = createHash("sha256").update(projectRoot).digest("hex").slice(0, 16);
   return join(dataDir, "homes", runnerId, project);
+}
+
+/** The variables that the run's config names, for the agent itself or for an MCP server that it starts. */
+function namedVariables(config: RunConfig): readonly string[] {
+  const servers = Object.values(config.mcpServers?.servers ?? {});
+  return [...(config.environment?.values ?? []), ...servers.flatMap(({ environment }) => environment)];
 }
 
 function pick(environment: Environment, names: readonly string[]): Record<string, string> {

@@ -97,7 +97,9 @@ export class Executor {
     const done = execution
       .execute()
       .catch((error: unknown) => this.#giveUp(execution, error))
-      .catch((error: unknown) => this.context.log.error({ err: error, run_id: run.run_id }, "a run was left unfinished"))
+      .catch((error: unknown) =>
+        this.context.log.error({ err: error, run_id: run.run_id }, "a run was left unfinished"),
+      )
       .finally(() => {
         this.#executions.delete(run.run_id);
         this.poke();

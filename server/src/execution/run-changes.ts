@@ -1,5 +1,5 @@
 import { EventSource, RunOutcome, type RunState } from "@agent-manager/sdk/proto";
-import { isTerminal, taskStateAfter, type Transition } from "../domain/run-state.js";
+import { isTerminal, type Transition, taskStateAfter } from "../domain/run-state.js";
 import { encodeEvent, type NewEvent } from "../log/event-encoding.js";
 import type { LogHub } from "../log/log-hub.js";
 import { placeEvents } from "../log/log-writer.js";

@@ -15,8 +15,8 @@ import type { NewEvent } from "../log/event-encoding.js";
 import type { Runner, RunnerProtocol } from "../runners/runner.js";
 import type { Sandbox } from "../sandbox/sandbox-provider.js";
 import { saveChangeSet } from "../store/change-sets.js";
-import { raiseEpoch, readRunLog } from "../store/run-events.js";
 import { messageFromJson } from "../store/json.js";
+import { raiseEpoch, readRunLog } from "../store/run-events.js";
 import { type RunWithLog, updateRunSummary, writeJson } from "../store/runs.js";
 import { describeEnding, type RunEnding } from "./agent-ending.js";
 import { findRunner, prepareLaunch } from "./agent-launch.js";
@@ -24,16 +24,16 @@ import type { ExecutionContext } from "./execution-context.js";
 import { retryWhileUnavailable } from "./retry.js";
 import { situation } from "./run-changes.js";
 import { RunFailure, runFailure } from "./run-failure.js";
-import { readSpec, readState, removeRunFolder, runFolder, type RunFolder } from "./run-folder.js";
+import { type RunFolder, readSpec, readState, removeRunFolder, runFolder } from "./run-folder.js";
 import { summarise } from "./run-summary.js";
-import { SpoolIngest } from "./spool-ingest.js";
 import { SpoolReader } from "./spool/spool-reader.js";
+import { SpoolIngest } from "./spool-ingest.js";
 import { SpoolTranslator } from "./spool-translator.js";
-import { launchSupervisor } from "./supervisor-launch.js";
-import { SupervisorLink } from "./supervisor-link.js";
 import { NONCE_VARIABLE } from "./supervisor/agent-process.js";
 import type { StopCause, SupervisorSpec } from "./supervisor/messages.js";
 import { findProcessesByVariable, signalProcess } from "./supervisor/processes.js";
+import { launchSupervisor } from "./supervisor-launch.js";
+import { SupervisorLink } from "./supervisor-link.js";
 
 /**
  * One run on this host from its claim to its end. Every step can be done again: after a crash of the server
@@ -91,7 +91,12 @@ export class RunExecution {
       if (this.#signal.aborted) throw error;
       this.context.log.error({ err: error, run_id: this.run.run_id }, "the sandbox could not be made");
       const text = `the sandbox could not be made: ${error instanceof Error ? error.message : "unknown error"}`;
-      throw runFailure(RunOutcome.SANDBOX_FAILED, { class: ErrorClass.INTERNAL, code: "sandbox_failed", text, recovery: "" });
+      throw runFailure(RunOutcome.SANDBOX_FAILED, {
+        class: ErrorClass.INTERNAL,
+        code: "sandbox_failed",
+        text,
+        recovery: "",
+      });
     }
   }
 
@@ -214,7 +219,9 @@ export class RunExecution {
     await this.#retry(() => saveChangeSet(this.context.db, withRunId(changeSet, this.run.run_id)));
     const summary = create(ChangeSetSummarySchema, { digest, files: files.length, additions, deletions });
     const computed = event(EventSource.SANDBOX, { case: "changeSet", value: { summary, warnings } });
-    await this.#end(ending, files.length, [computed], epoch, { change_set: writeJson(ChangeSetSummarySchema, summary) });
+    await this.#end(ending, files.length, [computed], epoch, {
+      change_set: writeJson(ChangeSetSummarySchema, summary),
+    });
   }
 
   async #end(

@@ -2,8 +2,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { RunConfigSchema } from "@agent-manager/sdk/proto";
 import { isTerminal } from "../domain/run-state.js";
 import { messageFromJson } from "../store/json.js";
-import { findRun, type RunWithLog } from "../store/runs.js";
 import { deleteOldRequests } from "../store/requests.js";
+import { findRun, type RunWithLog } from "../store/runs.js";
 import type { ExecutionContext } from "./execution-context.js";
 import { removeRunFolder, runFolder } from "./run-folder.js";
 

@@ -1,6 +1,6 @@
 import {
-  ApplyConflictKind,
   type ApplyConflict,
+  ApplyConflictKind,
   ChangeSetSummarySchema,
   EventSource,
   ReviewDecision,
@@ -99,10 +99,17 @@ function staleDigest(runId: string, digest: string, latest: string): DomainError
 
 type Conflict = Omit<ApplyConflict, "$typeName">;
 
-async function recordConflict(run: RunWithLog, digest: string, conflicts: readonly Conflict[], { changes }: ExecutionContext) {
+async function recordConflict(
+  run: RunWithLog,
+  digest: string,
+  conflicts: readonly Conflict[],
+  { changes }: ExecutionContext,
+) {
   const value = { digest, files: [], conflicts: [...conflicts] };
   await changes.change(run.run_id, (current) =>
-    current.state === RunState.NEEDS_REVIEW ? { events: [event(EventSource.MANAGER, { case: "apply", value })] } : undefined,
+    current.state === RunState.NEEDS_REVIEW
+      ? { events: [event(EventSource.MANAGER, { case: "apply", value })] }
+      : undefined,
   );
 }
 

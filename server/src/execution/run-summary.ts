@@ -1,8 +1,8 @@
 import { type UsageTotals, UsageTotalsSchema } from "@agent-manager/sdk/proto";
 import { create } from "@bufbuild/protobuf";
 import type { NewEvent } from "../log/event-encoding.js";
-import type { RunUpdate } from "../store/schema.js";
 import { writeJson } from "../store/runs.js";
+import type { RunUpdate } from "../store/schema.js";
 
 /** The columns of a run that its events decide; undefined if these say nothing new. */
 export function summarise(events: readonly NewEvent[]): RunUpdate | undefined {

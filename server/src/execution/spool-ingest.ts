@@ -7,8 +7,8 @@ import type { LogWriter } from "../log/log-writer.js";
 import type { AgentWrite, DeltaDraft } from "../runners/runner.js";
 import { readRunLog } from "../store/run-events.js";
 import type { Db } from "../store/schema.js";
-import { FencedError } from "./run-changes.js";
 import { retryWhileUnavailable } from "./retry.js";
+import { FencedError } from "./run-changes.js";
 import type { SpoolReader } from "./spool/spool-reader.js";
 import type { AgentEnding, SpoolTranslator } from "./spool-translator.js";
 
@@ -111,7 +111,8 @@ export class SpoolIngest {
     const { runId, epoch, db, hub, signal } = this.options;
     const log = await retryWhileUnavailable(() => readRunLog(db, runId), signal);
     if (log?.epoch !== epoch) throw new FencedError(runId);
-    if (Number(log.spool_offset) !== toOffset) throw new Error(`run ${runId}: the log is at another offset of the spool`);
+    if (Number(log.spool_offset) !== toOffset)
+      throw new Error(`run ${runId}: the log is at another offset of the spool`);
     hub.wake(runId);
   }
 

@@ -1,6 +1,13 @@
 import { EventSource } from "@agent-manager/sdk/proto";
 import type { NewEvent } from "../log/event-encoding.js";
-import type { AgentOutcome, AgentWrite, DeltaDraft, EventDraft, ProtocolOutput, RunnerProtocol } from "../runners/runner.js";
+import type {
+  AgentOutcome,
+  AgentWrite,
+  DeltaDraft,
+  EventDraft,
+  ProtocolOutput,
+  RunnerProtocol,
+} from "../runners/runner.js";
 import { LineAssembler } from "./line-assembler.js";
 import { type ControlEntry, decodeControl, decodeStdin } from "./spool/control.js";
 import { RecordKind, type SpoolRecord } from "./spool/record.js";
@@ -70,7 +77,12 @@ export class SpoolTranslator {
     switch (entry.type) {
       case "started": {
         const { command, environment } = this.spec;
-        const value = { pid: BigInt(entry.pid), host: entry.host, command: [...command], environment: [...environment] };
+        const value = {
+          pid: BigInt(entry.pid),
+          host: entry.host,
+          command: [...command],
+          environment: [...environment],
+        };
         return { ...this.#event(record, { case: "processStarted", value }), started: { atMs: record.wallMs } };
       }
       case "stopRequested":

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { AgentWrite } from "../runners/runner.js";
-import { readState, type RunFolder } from "./run-folder.js";
+import { type RunFolder, readState } from "./run-folder.js";
 import { NONCE_VARIABLE } from "./supervisor/agent-process.js";
 import type { ServerMessage, StopCause, SupervisorSpec, SupervisorState } from "./supervisor/messages.js";
 import { findProcessesByVariable, isAlive, readBootId } from "./supervisor/processes.js";
@@ -37,7 +37,9 @@ export class SupervisorLink {
   }
 
   write(write: AgentWrite): void {
-    this.#send(write.kind === "line" ? { type: "write", id: write.id, text: write.text } : { type: "end", id: write.id });
+    this.#send(
+      write.kind === "line" ? { type: "write", id: write.id, text: write.text } : { type: "end", id: write.id },
+    );
   }
 
   stop(cause: StopCause): void {
@@ -59,7 +61,8 @@ export class SupervisorLink {
     for (;;) {
       const state = await readState(this.options.folder);
       if (state || this.options.signal.aborted || Date.now() > deadline) return state;
-      if (findProcessesByVariable(NONCE_VARIABLE, this.options.spec.nonce).length === 0) return readState(this.options.folder);
+      if (findProcessesByVariable(NONCE_VARIABLE, this.options.spec.nonce).length === 0)
+        return readState(this.options.folder);
       await sleep(10);
     }
   }

@@ -1,4 +1,4 @@
-import { EventSource, type RunEvent, RunEventSchema } from "@agent-manager/sdk/proto";
+import { type EventSource, type RunEvent, RunEventSchema } from "@agent-manager/sdk/proto";
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
@@ -17,7 +17,9 @@ export interface NewEvent {
 }
 
 const kindNumbers: ReadonlyMap<string, number> = new Map(
-  RunEventSchema.fields.filter((field) => field.oneof?.name === "event").map((field) => [field.localName, field.number]),
+  RunEventSchema.fields
+    .filter((field) => field.oneof?.name === "event")
+    .map((field) => [field.localName, field.number]),
 );
 
 const fieldNumbers = {

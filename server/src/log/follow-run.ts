@@ -3,7 +3,7 @@ import { EventKind } from "@agent-manager/sdk/proto";
 import { DomainError } from "../domain/errors.js";
 import { isTerminal } from "../domain/run-state.js";
 import { type LogHead, readLogHead, readRunEvents, type StoredEvent } from "../store/run-events.js";
-import { readRunProgress, type RunProgress } from "../store/runs.js";
+import { type RunProgress, readRunProgress } from "../store/runs.js";
 import type { Db } from "../store/schema.js";
 import type { LogHub, LogSubscription } from "./log-hub.js";
 

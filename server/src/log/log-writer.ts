@@ -1,5 +1,5 @@
 import { isUnavailable } from "../store/availability.js";
-import type { EncodedEvent, AppendedRow, AppendEntry, StoredEvent } from "../store/run-events.js";
+import type { AppendEntry, AppendedRow, EncodedEvent, StoredEvent } from "../store/run-events.js";
 import { appendEvents } from "../store/run-events.js";
 import type { Db } from "../store/schema.js";
 import type { LogHub } from "./log-hub.js";
@@ -92,9 +92,8 @@ export class LogWriter {
   }
 
   #settle(entry: AppendEntry, row: AppendedRow | undefined, resolve: (result: AppendResult) => void): void {
-    if (!row) return resolve({ kind: "refused" });
-    this.options.hub.publish(entry.runId, placeEvents(entry.events, row));
-    resolve({ kind: "appended" });
+    if (row) this.options.hub.publish(entry.runId, placeEvents(entry.events, row));
+    resolve({ kind: row ? "appended" : "refused" });
   }
 }
 

@@ -1,7 +1,7 @@
 import { type ApplyConflict, ApplyConflictKind } from "@agent-manager/sdk/proto";
 import { type BlobReader, openBlobReader } from "./blob-reader.js";
 import { type BytePath, toText } from "./byte-path.js";
-import { blobId, type Entry, heldBytes, type Version } from "./entry.js";
+import { blobId, type Entry, type Version } from "./entry.js";
 import type { FileOwner, JournalEntry } from "./journal.js";
 import { type BlobWriter, openBlobWriter } from "./objects.js";
 import { inParallel } from "./parallel.js";
@@ -74,7 +74,7 @@ async function planPath(planner: Planner, change: PathChange): Promise<Step> {
           old: place.version,
           new: change.new,
           owner: ownerOf(place.entry),
-          large: change.sizeBytes > heldBytes || isLarge(place.entry),
+          large: change.large || isLarge(place.entry),
         },
       };
     case "conflict":
@@ -100,7 +100,7 @@ async function mergePath(planner: Planner, sides: BothChanged): Promise<Step> {
   const id = await mergeContent(planner, sides);
   if (typeof id !== "string") return refuse(change.path, id.conflict);
   if (id === ours.id && mode === ours.mode) return { kind: "nothing" };
-  const large = change.sizeBytes > heldBytes || isLarge(entry);
+  const large = change.large || isLarge(entry);
   return { kind: "write", entry: { path: change.path, old: ours, new: { mode, id }, owner: ownerOf(entry), large } };
 }
 

@@ -17,10 +17,11 @@ import {
   writeJournal,
 } from "./journal.js";
 import type { KeyedQueue } from "./keyed-queue.js";
-import { type Failpoint, removeTemporaryFiles, type WriteResult, writeProject } from "./project-writer.js";
+import { type Failpoint, type WriteResult, writeProject } from "./project-writer.js";
 import { type ReviewFolder, reviewFolder } from "./review-folder.js";
 import type { ApplyRequest, ApplyResult } from "./reviewer.js";
 import { takeSnapshot } from "./snapshot.js";
+import { removeTemporaryFiles } from "./staging.js";
 
 export interface ApplyContext {
   /** One apply per project at a time, keyed by the project's real path. */

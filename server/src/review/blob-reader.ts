@@ -15,7 +15,9 @@ export function openBlobReader(git: Git): BlobReader {
   const child = git.start(["cat-file", "--batch"]);
   const waiting: Waiting[] = [];
   const answers = answerParser();
+  let ended = false;
   const fail = (problem: string): void => {
+    ended = true;
     for (const one of waiting.splice(0)) one.reject(gitFailed(["cat-file"], problem));
   };
   child.stdout?.on("data", (chunk: Buffer) => {
@@ -32,7 +34,7 @@ export function openBlobReader(git: Git): BlobReader {
   return {
     read: (id) =>
       new Promise((resolve, reject) => {
-        if (child.exitCode !== null) reject(gitFailed(["cat-file"], "git ended early"));
+        if (ended) reject(gitFailed(["cat-file"], "git ended early"));
         else waiting.push({ resolve, reject });
         child.stdin?.write(`${id}\n`);
       }),

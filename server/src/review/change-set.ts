@@ -40,7 +40,7 @@ export async function describeSnapshot(git: Git, runId: string, snapshot: Snapsh
   });
 }
 
-async function unifiedDiff(git: Git, { baseTree, tree }: Snapshot): Promise<Buffer | undefined> {
+async function unifiedDiff(git: Git, { baseTree, diffTree }: Snapshot): Promise<Buffer | undefined> {
   const options = [
     "-r",
     "-p",
@@ -51,7 +51,7 @@ async function unifiedDiff(git: Git, { baseTree, tree }: Snapshot): Promise<Buff
     "--no-textconv",
     "--no-color",
   ];
-  const args = ["diff-tree", ...options, "--src-prefix=a/", "--dst-prefix=b/", baseTree, tree];
+  const args = ["diff-tree", ...options, "--src-prefix=a/", "--dst-prefix=b/", baseTree, diffTree];
   const { kind, stdout } = await git.run(args, { limitBytes: diffLimitBytes });
   return kind === "tooLarge" ? undefined : stdout;
 }
@@ -73,9 +73,11 @@ function sectionsByPath(sections: readonly DiffSection[]): ReadonlyMap<BytePath,
 
 /** What is shown and what would be applied come from two places and must name the same files. */
 function checkComplete(snapshot: Snapshot, sections: ReadonlyMap<BytePath, unknown>): void {
-  const missing = snapshot.changes.find(({ path }) => !sections.has(path));
-  if (missing === undefined && sections.size === snapshot.changes.length) return;
-  throw new Error(`the diff and the changed files differ: ${missing?.path ?? "the diff names more files"}`);
+  const known = new Set(snapshot.changes.map(({ path }) => path));
+  const missing = snapshot.changes.find(({ path, large }) => !large && !sections.has(path));
+  const unknown = [...sections.keys()].find((path) => !known.has(path));
+  const differing = missing?.path ?? unknown;
+  if (differing !== undefined) throw new Error(`the diff and the changed files differ in ${JSON.stringify(differing)}`);
 }
 
 interface FileFacts {
@@ -93,7 +95,7 @@ function describeFile(change: PathChange, { sections = [], oldPath }: FileFacts)
     kind: kindOf(change),
     oldMode: change.old?.mode ?? 0,
     newMode: change.new?.mode ?? 0,
-    binary: sections.some(({ binary }) => binary),
+    binary: change.large || sections.some(({ binary }) => binary),
     additions: sum(parsed.map(({ additions }) => additions)),
     deletions: sum(parsed.map(({ deletions }) => deletions)),
     hunks,

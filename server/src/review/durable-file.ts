@@ -29,7 +29,7 @@ export async function readIfThere(path: string): Promise<string | undefined> {
   });
 }
 
-export async function syncFolder(path: string): Promise<void> {
+async function syncFolder(path: string): Promise<void> {
   const folder = await open(path, "r");
   try {
     await folder.sync();

@@ -102,6 +102,12 @@ function unlessExisting(error: unknown): void {
   if (errorCode(error) !== "EEXIST") throw error;
 }
 
+/** For `catch`: what is not reached counts as nothing there. */
+export function unlessNoFolder(error: unknown): undefined {
+  if (error instanceof NotAFolder) return undefined;
+  throw error;
+}
+
 /** The code of a system error, for example "ENOENT". */
 export function errorCode(error: unknown): string | undefined {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;

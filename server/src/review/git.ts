@@ -92,7 +92,7 @@ function withSettings(args: readonly string[]): readonly string[] {
     "core.protectNTFS=false",
     "core.protectHFS=false",
     "core.fsync=committed",
-    // Larger files are treated as binary: a text diff of them would not be read by anyone.
+    // Larger blobs are streamed to the store, not held in memory.
     "core.bigFileThreshold=32m",
     "gc.auto=0",
     "protocol.allow=never",

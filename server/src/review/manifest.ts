@@ -27,6 +27,10 @@ export function mayHide(entry: ManifestEntry, capturedMs: number): boolean {
   return changed >= capturedMs - 50;
 }
 
+export function sizeOf(entry: ManifestEntry): number {
+  return Number(entry.stamp.split(" ")[1] ?? "0");
+}
+
 export function entryFor(path: BytePath, stats: BigIntStats, id: string | undefined): ManifestEntry {
   return { path, stamp: stampOf(stats), version: id === undefined ? undefined : { mode: modeOf(stats), id } };
 }

@@ -49,10 +49,6 @@ export async function copyBlob(git: Git, id: string, to: FileHandle): Promise<vo
   await git.run(["cat-file", "blob", id], { output: to.fd });
 }
 
-export async function readBlob(git: Git, id: string): Promise<Buffer> {
-  return (await git.run(["cat-file", "blob", id])).stdout;
-}
-
 function startImport(git: Git): { readonly child: ChildProcess; readonly ended: Promise<void> } {
   const args = ["-c", "fastimport.unpackLimit=1", "fast-import", "--quiet", "--depth=0"];
   const child = git.start(args);

@@ -7,6 +7,8 @@ export interface PathChange {
   readonly old: Version | undefined;
   readonly new: Version | undefined;
   readonly sizeBytes: number;
+  /** One of the versions is too large to be held in memory or shown in a diff. */
+  readonly large: boolean;
   /** Where a new link points to. */
   readonly linkTarget?: BytePath;
 }
@@ -15,6 +17,8 @@ export interface PathChange {
 export interface Snapshot {
   readonly baseTree: string;
   readonly tree: string;
+  /** The same without the changes of large files: what the diff is made of. */
+  readonly diffTree: string;
   /** Names exactly this content. */
   readonly digest: string;
   /** By path. */

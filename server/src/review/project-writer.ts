@@ -1,14 +1,11 @@
-import { constants } from "node:fs";
-import { type FileHandle, link, open, readdir, rename, rmdir, symlink, unlink } from "node:fs/promises";
-import { type BlobReader, openBlobReader } from "./blob-reader.js";
+import { link, readdir, rename, rmdir, unlink } from "node:fs/promises";
 import { type BytePath, parentsOf } from "./byte-path.js";
-import { executableMode, linkMode } from "./entry.js";
-import { errorCode, type Folder, inFolder, inParent, NotAFolder } from "./folder.js";
+import { errorCode, inFolder, inParent, unlessNoFolder } from "./folder.js";
 import type { Git } from "./git.js";
 import type { JournalEntry } from "./journal.js";
-import { copyBlob } from "./objects.js";
 import { inParallel } from "./parallel.js";
 import { type EntryState, removedPaths, stateOf } from "./project-state.js";
+import { type StagedStep, stageAll, temporaryName } from "./staging.js";
 
 export interface WriteRequest {
   readonly git: Git;
@@ -38,7 +35,8 @@ export async function writeProject(request: WriteRequest): Promise<WriteResult> 
   const blocked = request.others === "stop" ? firstUnexpected(steps) : undefined;
   if (blocked !== undefined) return { kind: "stopped", path: blocked.entry.path };
   const due = steps.filter(({ state }) => state === "old");
-  const anchors = await stageAll(writer, due);
+  const { git, root, journalId } = request;
+  const anchors = await stageAll({ git, root, journalId, steps: due, onStaged: () => request.failpoint?.("staged") });
   await request.failpoint?.("allStaged");
   for (const step of due) {
     const written = await take(writer, step, anchors);
@@ -50,29 +48,12 @@ export async function writeProject(request: WriteRequest): Promise<WriteResult> 
   return { kind: "written" };
 }
 
-/** Removes the temporary files of a journal from the folders that it is about. */
-export async function removeTemporaryFiles(
-  request: Pick<WriteRequest, "root" | "journalId" | "entries">,
-): Promise<void> {
-  const folders = new Set(["", ...request.entries.flatMap(({ path }) => parentsOf(path))]);
-  for (const path of folders) {
-    await inFolder({ root: request.root, path }, async (folder) => {
-      for (const name of await readdir(folder.path, { encoding: "buffer" })) {
-        const text = name.toString("latin1");
-        if (text.startsWith(`.agent-manager-${request.journalId}-`)) await unlink(folder.at(text));
-      }
-    }).catch(unlessNoFolder);
-  }
+interface Step extends StagedStep {
+  readonly state: EntryState;
 }
 
 interface Writer extends WriteRequest {
   readonly removed: ReadonlySet<BytePath>;
-}
-
-interface Step {
-  readonly entry: JournalEntry;
-  readonly index: number;
-  readonly state: EntryState;
 }
 
 /** Removals from the inside out, then writes: a file may take the place of a folder, and the other way round. */
@@ -91,73 +72,6 @@ function firstUnexpected(steps: readonly Step[]): Step | undefined {
   return steps.find(({ state }, index) => state === "other" && index > lastTaken);
 }
 
-/** Returns for each step's index the folder that holds its temporary file. */
-async function stageAll(writer: Writer, steps: readonly Step[]): Promise<ReadonlyMap<number, BytePath>> {
-  const reader = openBlobReader(writer.git);
-  const anchors = new Map<number, BytePath>();
-  try {
-    await inParallel(steps, 8, async (step) => {
-      if (step.entry.new === undefined) return;
-      anchors.set(step.index, await stage(writer, step, reader));
-      await writer.failpoint?.("staged");
-    });
-  } finally {
-    reader.close();
-  }
-  return anchors;
-}
-
-/** In the deepest folder that is there already: on the file system that the path will be on. */
-async function stage(writer: Writer, step: Step, reader: BlobReader): Promise<BytePath> {
-  for (const path of ["", ...parentsOf(step.entry.path)].reverse()) {
-    try {
-      await inFolder({ root: writer.root, path }, (folder) => writeTemporary(writer, step, { folder, reader }));
-      return path;
-    } catch (error) {
-      unlessNoFolder(error);
-    }
-  }
-  throw new Error(`no folder for ${step.entry.path}`); // the root itself is always there, or opening it has thrown
-}
-
-async function writeTemporary(
-  writer: Writer,
-  { entry, index }: Step,
-  { folder, reader }: { readonly folder: Folder; readonly reader: BlobReader },
-): Promise<void> {
-  const { new: version, owner } = entry;
-  if (version === undefined) return;
-  const path = folder.at(temporaryName(writer, index));
-  if (version.mode === linkMode) return symlink(await reader.read(version.id), path);
-  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-  const executable = version.mode === executableMode;
-  const file = await open(path, flags, executable ? 0o777 : 0o666);
-  try {
-    if (entry.large) await copyBlob(writer.git, version.id, file);
-    else await file.writeFile(await reader.read(version.id));
-    if (owner !== undefined)
-      await keepOwner(file, { ...owner, permissions: withExecute(owner.permissions, executable) });
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-}
-
-async function keepOwner(file: FileHandle, owner: NonNullable<JournalEntry["owner"]>): Promise<void> {
-  const stats = await file.stat();
-  if (stats.uid !== owner.uid || stats.gid !== owner.gid) {
-    // Only root may give files away; for others the file becomes theirs, as with any editor that saves by renaming.
-    await file.chown(owner.uid, owner.gid).catch(() => undefined);
-  }
-  await file.chmod(owner.permissions);
-}
-
-/** Execute goes to those who may read, as chmod +x under a usual umask would give it. */
-function withExecute(permissions: number, executable: boolean): number {
-  if (!executable) return permissions & ~0o111;
-  return (permissions & 0o100) === 0 ? permissions | 0o100 | ((permissions & 0o044) >> 2) : permissions;
-}
-
 /** Takes one step unless the path has changed since it was looked at. */
 async function take(writer: Writer, step: Step, anchors: ReadonlyMap<number, BytePath>): Promise<boolean> {
   const { root, removed } = writer;
@@ -169,7 +83,7 @@ async function take(writer: Writer, step: Step, anchors: ReadonlyMap<number, Byt
     return true;
   }
   if (step.entry.old === undefined) await removeEmptyFolders(root, path);
-  const temporary = temporaryName(writer, step.index);
+  const temporary = temporaryName(writer.journalId, step.index);
   const moved = await inFolder({ root, path: anchors.get(step.index) ?? "" }, (anchor) =>
     inParent({ root, path, make: true }, (folder, name) =>
       moveInto({ from: anchor.at(temporary), to: folder.at(name), mustBeNew: step.entry.old === undefined }),
@@ -224,13 +138,4 @@ async function syncFolders(writer: Writer, steps: readonly Step[]): Promise<void
   await inParallel([...folders], 8, (path) =>
     inFolder({ root: writer.root, path }, (folder) => folder.sync()).catch(unlessNoFolder),
   );
-}
-
-function temporaryName({ journalId }: Writer, index: number): BytePath {
-  return `.agent-manager-${journalId}-${index}`;
-}
-
-function unlessNoFolder(error: unknown): undefined {
-  if (error instanceof NotAFolder) return undefined;
-  throw error;
 }

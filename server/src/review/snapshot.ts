@@ -4,9 +4,9 @@ import { join } from "node:path";
 import type { Sandbox } from "../sandbox/sandbox-provider.js";
 import { type Base, liesBelow } from "./base.js";
 import { type BytePath, byPath } from "./byte-path.js";
-import { type Entry, openEntry, readEntry, sameVersion, type Version } from "./entry.js";
+import { type Entry, heldBytes, openEntry, readEntry, sameVersion, type Version } from "./entry.js";
 import { findIgnored } from "./ignore.js";
-import { type ManifestEntry, mayHide, stampOf } from "./manifest.js";
+import { type ManifestEntry, mayHide, sizeOf, stampOf } from "./manifest.js";
 import { openBlobWriter, storeLarge } from "./objects.js";
 import { inParallel } from "./parallel.js";
 import type { PathChange, Snapshot } from "./path-change.js";
@@ -29,9 +29,11 @@ export async function takeSnapshot(request: SnapshotRequest): Promise<Snapshot> 
   const read = await storeChanged(request, sorted.toRead);
   const changes = [...read, ...sorted.deleted].sort(byPath);
   const tree = await writeTree(review, changes);
+  const small = changes.filter(({ large }) => !large);
+  const diffTree = small.length === changes.length ? tree : await writeTree(review, small);
   const digest = createHash("sha256").update(`change set 1\n${base.tree}\n${tree}\n`).digest("hex");
   const warnings = warningsFor({ leftOut: sorted.leftOut, walk, changes, newNested: newNested(walk, base) });
-  return { baseTree: base.tree, tree, digest, changes, warnings };
+  return { baseTree: base.tree, tree, diffTree, digest, changes, warnings };
 }
 
 interface SortedFiles {
@@ -55,7 +57,7 @@ async function sortFiles(request: SnapshotRequest, walk: Walk): Promise<SortedFi
     if (entry.version === undefined) {
       if (file === undefined || stampOf(file.stats) !== entry.stamp) changedLeftOut.push(entry.path);
     } else if (file === undefined) {
-      deleted.push({ path: entry.path, old: entry.version, new: undefined, sizeBytes: 0 });
+      deleted.push(deletion(entry, entry.version));
     } else toRead.push(entry.path);
   }
   const added = await sortNewFiles(request, walk);
@@ -92,12 +94,12 @@ async function storeChanged(request: SnapshotRequest, paths: readonly BytePath[]
   try {
     const changes = await inParallel(paths, 8, async (path) => {
       request.signal?.throwIfAborted();
-      const old = request.base.manifest.get(path)?.version;
+      const known = request.base.manifest.get(path);
       const entry = await readEntry(request.sandbox.workspace, path);
-      if (entry.kind !== "file") return old === undefined ? [] : [{ path, old, new: undefined, sizeBytes: 0 }];
-      if (sameVersion(entry.version, old)) return [];
+      if (entry.kind !== "file") return known?.version === undefined ? [] : [deletion(known, known.version)];
+      if (sameVersion(entry.version, known?.version)) return [];
       if (entry.content.kind === "held") await writer.write(entry.content.bytes);
-      return [await describe(request, { path, old, entry })];
+      return [await describe(request, { path, known, entry })];
     });
     return changes.flat();
   } finally {
@@ -107,19 +109,25 @@ async function storeChanged(request: SnapshotRequest, paths: readonly BytePath[]
 
 interface Changed {
   readonly path: BytePath;
-  readonly old: Version | undefined;
+  readonly known: ManifestEntry | undefined;
   readonly entry: Extract<Entry, { kind: "file" }>;
 }
 
-async function describe({ sandbox, review }: SnapshotRequest, { path, old, entry }: Changed): Promise<PathChange> {
+async function describe({ sandbox, review }: SnapshotRequest, { path, known, entry }: Changed): Promise<PathChange> {
   const { content, version, stats } = entry;
+  const old = known?.version;
+  const large = content.kind === "large" || (known !== undefined && sizeOf(known) > heldBytes);
   if (content.kind === "held") {
     const link = stats.isSymbolicLink() ? { linkTarget: content.bytes.toString("latin1") } : {};
-    return { path, old, new: version, sizeBytes: content.bytes.length, ...link };
+    return { path, old, new: version, sizeBytes: content.bytes.length, large, ...link };
   }
   // It may be written to between hashing and storing: what was stored counts.
   const id = await openEntry({ root: sandbox.workspace, path }, (file) => storeLarge(review.git, file));
-  return { path, old, new: { mode: version.mode, id: id ?? version.id }, sizeBytes: content.sizeBytes };
+  return { path, old, new: { mode: version.mode, id: id ?? version.id }, sizeBytes: content.sizeBytes, large };
+}
+
+function deletion(entry: ManifestEntry, old: Version): PathChange {
+  return { path: entry.path, old, new: undefined, sizeBytes: 0, large: sizeOf(entry) > heldBytes };
 }
 
 async function writeTree(review: ReviewFolder, changes: readonly PathChange[]): Promise<string> {

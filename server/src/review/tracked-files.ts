@@ -1,4 +1,4 @@
-import { copyFile, mkdir, readdir, rm } from "node:fs/promises";
+import { copyFile, mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { BytePath } from "./byte-path.js";
 import { openGit } from "./git.js";
@@ -11,26 +11,24 @@ export async function trackedFiles(workspace: string, scratch: string): Promise<
   const gitDir = join(workspace, ".git");
   const names = (await readdir(gitDir).catch(() => [])).filter((name) => /^(index|sharedindex\.[0-9a-f]+)$/.test(name));
   if (!names.includes("index")) return new Set();
-  // The index says neither which hash it uses nor whether folders are collapsed in it (sparse); old gits know no --sparse.
-  for (const format of ["sha1", "sha256"]) {
-    const git = openGit(join(scratch, `index-${format}`));
-    await mkdir(git.gitDir, { recursive: true });
-    await git.run(["init", "--bare", "--quiet", "--template=", `--object-format=${format}`]);
-    for (const name of names) await copyFile(join(gitDir, name), join(git.gitDir, name));
-    for (const args of [
-      ["ls-files", "-z", "--sparse"],
-      ["ls-files", "-z"],
-    ]) {
-      const listed = await git.run(args).catch(() => undefined);
-      if (listed === undefined) continue;
-      await rm(git.gitDir, { recursive: true, force: true });
-      return new Set(
-        listed.stdout
-          .toString("latin1")
-          .split("\0")
-          .filter((path) => path !== ""),
-      );
-    }
-  }
-  return new Set();
+  const git = openGit(join(scratch, "index.git"));
+  await rm(git.gitDir, { recursive: true, force: true });
+  await mkdir(git.gitDir, { recursive: true });
+  await git.run(["init", "--bare", "--quiet", "--template=", `--object-format=${await objectFormat(gitDir)}`]);
+  for (const name of names) await copyFile(join(gitDir, name), join(git.gitDir, name));
+  // A sparse index cannot be expanded without its trees; a git that knows no --sparse writes none.
+  const listed = await git.run(["ls-files", "-z", "--sparse"]).catch(() => git.run(["ls-files", "-z"]));
+  await rm(git.gitDir, { recursive: true, force: true });
+  return new Set(
+    listed.stdout
+      .toString("latin1")
+      .split("\0")
+      .filter((path) => path !== ""),
+  );
+}
+
+/** An index does not say which hash it uses, and read with the wrong one it gives garbage instead of an error. */
+async function objectFormat(gitDir: string): Promise<string> {
+  const config = await readFile(join(gitDir, "config"), "utf8").catch(() => "");
+  return /^\s*objectformat\s*=\s*"?sha256/im.test(config) ? "sha256" : "sha1";
 }

@@ -23,6 +23,7 @@ type Found = { readonly [Key in keyof Walk]: Walk[Key][number][] };
 
 /** Lists a tree without following links and without looking into any `.git`, in whatever case it is spelled. */
 export async function walkTree(root: string, signal?: AbortSignal): Promise<Walk> {
+  signal?.throwIfAborted();
   const found: Found = { files: [], nested: [], special: [], unreadable: [] };
   const waiting: BytePath[] = [""];
   let seen = 0;

@@ -26,6 +26,10 @@ export function warningsFor({ leftOut, walk, changes, newNested }: WarningReques
     ...about("files in nested repositories are left out", leftOut.nested),
     ...about("sockets, pipes and devices are left out", [...walk.special].sort()),
     ...about("folders that cannot be read are taken as unchanged", [...walk.unreadable].sort()),
+    ...about(
+      "files are too large to be shown in the diff",
+      changes.filter(({ large }) => large).map(({ path }) => path),
+    ),
     ...outward.map(({ path, linkTarget }) => `${quote(path)} links out of the project, to ${quote(linkTarget ?? "")}`),
     ...refused.map(({ path }) => `${quote(path)} is a path that no run may write; it cannot be approved`),
   ];

@@ -2,8 +2,7 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { type FileHandle, link, mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
 
-/** The file of the data directory that holds the administrator's token. */
-export const tokenFileName = "token";
+const tokenFileName = "token";
 
 /**
  * Returns the token of a data directory and makes it if there is none. Servers that start at the same time get

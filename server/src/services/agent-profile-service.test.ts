@@ -109,7 +109,12 @@ test("an edit on an old etag is refused, and deleting too", async () => {
 test("of many edits on the same etag one wins; without etag all are applied", async () => {
   const { profileId, etag } = await createProfile("race");
   const edit = (description: string, given: string) =>
-    refusalOf(profiles.updateAgentProfile({ profile: { profileId, description, etag: given }, updateMask: { paths: ["description"] } }));
+    refusalOf(
+      profiles.updateAgentProfile({
+        profile: { profileId, description, etag: given },
+        updateMask: { paths: ["description"] },
+      }),
+    );
   const guarded = await Promise.all(["a", "b", "c", "d", "e"].map((text) => edit(text, etag)));
   expect(guarded.filter((refusal) => refusal === undefined)).toHaveLength(1);
   const free = await Promise.all(["a", "b", "c", "d", "e"].map((text) => edit(text, "")));
@@ -127,9 +132,15 @@ test("ensuring creates once, changes when different and does nothing when equal"
   const first = await profiles.ensureAgentProfile({ profile: wanted });
   expect(first.created).toBe(true);
   const same = await profiles.ensureAgentProfile({ profile: wanted });
-  expect(same).toMatchObject({ created: false, profile: { etag: first.profile?.etag, updateTime: first.profile?.updateTime } });
+  expect(same).toMatchObject({
+    created: false,
+    profile: { etag: first.profile?.etag, updateTime: first.profile?.updateTime },
+  });
   const changed = await profiles.ensureAgentProfile({ profile: { ...wanted, description: "now" } });
-  expect(changed).toMatchObject({ created: false, profile: { profileId: first.profile?.profileId, description: "now" } });
+  expect(changed).toMatchObject({
+    created: false,
+    profile: { profileId: first.profile?.profileId, description: "now" },
+  });
   expect(changed.profile?.etag).not.toBe(first.profile?.etag);
 });
 

@@ -46,7 +46,10 @@ test("creating needs a name, and one that is free", async () => {
 test("an update follows its mask, and a name that is taken is refused without a trace", async () => {
   const { policyId } = await createPolicy("one", { enabled: true, priority: 1 });
   await createPolicy("two");
-  const { policy } = await policies.updatePolicy({ policy: { policyId, priority: 5 }, updateMask: { paths: ["priority"] } });
+  const { policy } = await policies.updatePolicy({
+    policy: { policyId, priority: 5 },
+    updateMask: { paths: ["priority"] },
+  });
   expect(policy).toMatchObject({ name: "one", enabled: true, priority: 5 });
   const call = policies.updatePolicy({ policy: { policyId, name: "two" }, updateMask: { paths: ["name", "enabled"] } });
   expect(await refusalOf(call)).toMatchObject({ reason: "POLICY_NAME_TAKEN", name: "two" });

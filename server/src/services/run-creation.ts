@@ -1,4 +1,5 @@
 import {
+  type AgentProfile,
   ConfigSource_Kind,
   ConfigSourceSchema,
   type CreateRunRequest,
@@ -7,7 +8,6 @@ import {
   type Task,
   TaskState,
 } from "@agent-manager/sdk/proto";
-import { type AgentProfile } from "@agent-manager/sdk/proto";
 import { DomainError } from "../domain/errors.js";
 import { newId } from "../domain/ids.js";
 import { composePrompt } from "../domain/prompt.js";

@@ -27,7 +27,10 @@ export interface RunEventServiceOptions {
   readonly hub: LogHub;
 }
 
-export function createRunEventService({ db, hub }: RunEventServiceOptions): Partial<ServiceImpl<typeof RunEventService>> {
+export function createRunEventService({
+  db,
+  hub,
+}: RunEventServiceOptions): Partial<ServiceImpl<typeof RunEventService>> {
   return {
     async listRunEvents({ runId, pageSize, pageToken, afterSequence, kinds }) {
       if (!(await readRunProgress(db, runId))) throw new DomainError("RUN_NOT_FOUND", { run_id: runId });
@@ -55,7 +58,11 @@ export function createRunEventService({ db, hub }: RunEventServiceOptions): Part
 
 type BatchEncoder = (events: readonly StoredEvent[], reachesTail: boolean) => MessageInitShape<typeof EventBatchSchema>;
 
-function frameMessage(frame: FollowFrame, heartbeatIntervalMs: number, encodeBatch: BatchEncoder): WatchRunEventsResponse {
+function frameMessage(
+  frame: FollowFrame,
+  heartbeatIntervalMs: number,
+  encodeBatch: BatchEncoder,
+): WatchRunEventsResponse {
   switch (frame.kind) {
     case "opened": {
       const { logId, oldestPosition, newestPosition } = frame.head;

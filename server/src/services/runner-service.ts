@@ -1,4 +1,5 @@
 import {
+  AuthenticationState,
   GetRunnerResponseSchema,
   ListRunnersResponseSchema,
   type Runner as RunnerMessage,
@@ -11,7 +12,6 @@ import { DomainError } from "../domain/errors.js";
 import { agentHome } from "../execution/agent-environment.js";
 import { resolveRunnerCommand } from "../runners/command-lookup.js";
 import type { Detection, Runner } from "../runners/runner.js";
-import { AuthenticationState } from "@agent-manager/sdk/proto";
 
 /** Asking a program for its version takes up to half a second; what it says holds for a while. */
 const DETECTION_VALID_MS = 30_000;
@@ -42,7 +42,8 @@ export function createRunnerService(options: RunnerServiceOptions): Partial<Serv
 
     async getRunner({ runner: runnerId }) {
       const runner = options.runners.get(runnerId);
-      if (!runner) throw new DomainError("RUNNER_UNKNOWN", { runner: runnerId, known: [...options.runners.keys()].join(", ") });
+      if (!runner)
+        throw new DomainError("RUNNER_UNKNOWN", { runner: runnerId, known: [...options.runners.keys()].join(", ") });
       return create(GetRunnerResponseSchema, { runner: await describe(runner) });
     },
   };

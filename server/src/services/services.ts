@@ -12,8 +12,8 @@ import type { ExecutionContext } from "../execution/execution-context.js";
 import type { Executor } from "../execution/executor.js";
 import { stopIfStoppable } from "../execution/run-stop.js";
 import { findRunsOfTask } from "../store/runs.js";
-import { createAgentProfileService } from "./agent-profile-service.js";
 import { actorOf } from "./actor.js";
+import { createAgentProfileService } from "./agent-profile-service.js";
 import { createPolicyService } from "./policy-service.js";
 import { createRunEventService } from "./run-event-service.js";
 import { createRunService } from "./run-service.js";
@@ -52,5 +52,6 @@ interface TaskStop {
 
 async function stopRunsOfTask(parts: ServiceParts, { taskId, ...stop }: TaskStop): Promise<void> {
   const runs = await findRunsOfTask(parts.db, taskId);
-  for (const run of runs.filter(({ state }) => isStoppable(state))) await stopIfStoppable({ runId: run.run_id, ...stop }, parts);
+  for (const run of runs.filter(({ state }) => isStoppable(state)))
+    await stopIfStoppable({ runId: run.run_id, ...stop }, parts);
 }

@@ -76,7 +76,9 @@ describe("an append", () => {
   test("refused whole leaves the head where it was", async () => {
     const before = await readLogHead(database.db);
     const runId = await storeRun(database.db);
-    expect(await appendEvents(database.db, [{ runId, epoch: 7n, fromOffset: 0, toOffset: 1, events: events("x") }])).toEqual([]);
+    expect(
+      await appendEvents(database.db, [{ runId, epoch: 7n, fromOffset: 0, toOffset: 1, events: events("x") }]),
+    ).toEqual([]);
     expect(await readLogHead(database.db)).toEqual(before);
   });
 
@@ -107,11 +109,22 @@ describe("an append", () => {
 describe("a change of a run", () => {
   test("stores the change with its events, and its task follows", async () => {
     const runId = await storeRun(database.db);
-    const change = { runId, version: 1n, set: { state: RunState.STARTING }, taskState: 2, events: events("starting"), epoch: null };
+    const change = {
+      runId,
+      version: 1n,
+      set: { state: RunState.STARTING },
+      taskState: 2,
+      events: events("starting"),
+      epoch: null,
+    };
     expect(await changeRun(database.db, change)).toBeDefined();
     const run = await findRun(database.db, runId);
     expect(run).toMatchObject({ state: RunState.STARTING, version: 2n, last_sequence: 1n });
-    const task = await database.db.selectFrom("task").select("state").where("task_id", "=", run?.task_id ?? "").executeTakeFirst();
+    const task = await database.db
+      .selectFrom("task")
+      .select("state")
+      .where("task_id", "=", run?.task_id ?? "")
+      .executeTakeFirst();
     expect(task?.state).toBe(2);
     await expectGapless();
   });

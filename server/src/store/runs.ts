@@ -24,7 +24,10 @@ export type RunWithLog = RunRow & { readonly last_sequence: bigint };
 /** Stores a new run with an empty log. */
 export async function insertRun(db: Db, run: NewRun): Promise<void> {
   await db.insertInto("run").values(run).execute();
-  await db.insertInto("run_log").values({ run_id: run.run_id, epoch: 0n, last_sequence: 0n, spool_offset: 0n }).execute();
+  await db
+    .insertInto("run_log")
+    .values({ run_id: run.run_id, epoch: 0n, last_sequence: 0n, spool_offset: 0n })
+    .execute();
 }
 
 export function selectRuns(db: Db) {
@@ -40,7 +43,9 @@ export function findRun(db: Db, runId: string): Promise<RunWithLog | undefined> 
 }
 
 export function findRuns(db: Db, runIds: readonly string[]): Promise<RunWithLog[]> {
-  return selectRuns(db).where("run.run_id", "in", [...runIds]).execute();
+  return selectRuns(db)
+    .where("run.run_id", "in", [...runIds])
+    .execute();
 }
 
 export function findRunsOfTask(db: Db, taskId: string): Promise<RunWithLog[]> {

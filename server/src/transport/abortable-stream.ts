@@ -19,7 +19,6 @@ export async function* endOnAbort<T>({ messages, signal, convert }: StreamOption
       if (result.done === true) break;
       yield result.value;
     }
-    signal.throwIfAborted();
   } catch (error) {
     throw convert(error);
   } finally {

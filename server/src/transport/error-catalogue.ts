@@ -8,8 +8,8 @@ export type Retry = "never" | "again" | "after-reread";
 export interface CatalogueEntry {
   readonly code: Code;
   /**
-   * What happened, and to which thing. `[text {name}|instead]` stands for `text` with the DomainError's value
-   * of that name, or for `instead` (nothing, if not given) when the error has no such value.
+   * What happened, and to which thing. `{name}` is the DomainError's value of that name; `[a {x}|b {y}|c]` stands
+   * for the first of its parts whose values are known, and for nothing if there is none.
    */
   readonly sentence: string;
   readonly retry: Retry;
@@ -106,7 +106,7 @@ export const errorCatalogue: Readonly<Record<Reason, CatalogueEntry>> = {
   },
   PROFILE_NOT_FOUND: {
     code: Code.NotFound,
-    sentence: "profile[ {profile_id}][ {key}][ {profile}] does not exist",
+    sentence: "profile[ {profile}| {key}| {profile_id}] does not exist",
     retry: "never",
     remedy: "list the profiles with ListAgentProfiles, or create it with EnsureAgentProfile",
   },
@@ -136,7 +136,7 @@ export const errorCatalogue: Readonly<Record<Reason, CatalogueEntry>> = {
   },
   POLICY_NOT_FOUND: {
     code: Code.NotFound,
-    sentence: "policy[ {policy_id}][ {name}] does not exist",
+    sentence: "policy[ {policy_id}| {name}] does not exist",
     retry: "never",
     remedy: "list the policies with ListPolicies",
   },
@@ -242,20 +242,20 @@ export const errorCatalogue: Readonly<Record<Reason, CatalogueEntry>> = {
   CURSOR_EXPIRED: {
     code: Code.OutOfRange,
     sentence:
-      "the cursor[ {after_sequence}][ {after_position}] is older than what is kept[: the oldest is {oldest_sequence}][: the oldest is {oldest_position}][, {lost} events are lost]",
+      "the cursor[ {after_sequence}| {after_position}] is older than what is kept[: the oldest is {oldest_sequence}|: the oldest is {oldest_position}][, {lost} events are lost]",
     retry: "never",
     remedy: "go on from the oldest one and treat the lost events as unknown",
   },
   CURSOR_AHEAD: {
     code: Code.OutOfRange,
     sentence:
-      "the cursor[ {after_sequence}][ {after_position}] is ahead of the log[, which ends at {newest_sequence}][, which ends at {newest_position}]",
+      "the cursor[ {after_sequence}| {after_position}] is ahead of the log[, which ends at {newest_sequence}|, which ends at {newest_position}]",
     retry: "never",
     remedy: "start again from 0: the log may have been restored from an older backup",
   },
   CURSOR_FOREIGN: {
     code: Code.FailedPrecondition,
-    sentence: "the cursor is from another log[ ({log_id}); this one is {current_log_id}]",
+    sentence: "the cursor is from another log[ ({log_id}, while this one is {current_log_id})]",
     retry: "never",
     remedy: "start again from 0: this is another database or a restored one",
   },

@@ -17,9 +17,10 @@ export function shorten(text: string, longest = longestValue): string {
 
 // One pass over the template, so that brackets and braces inside values stay what they are.
 function fill(template: string, values: Values): string {
-  return template.replace(/\[([^\]|]*)(?:\|([^\]]*))?\]/g, (_, text: string, instead: string | undefined) =>
-    hasAll(text, values) ? put(text, values) : (instead ?? ""),
-  );
+  return template.replace(/\[([^\]]*)\]/g, (_, parts: string) => {
+    const known = parts.split("|").find((part) => hasAll(part, values));
+    return known === undefined ? "" : put(known, values);
+  });
 }
 
 function hasAll(text: string, values: Values): boolean {

@@ -1,4 +1,4 @@
-import { once } from "node:events";
+import { EventEmitter, once } from "node:events";
 import { connect as connectTcp, createServer, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ErrorInfoSchema, RunService, TaskService } from "@agent-manager/sdk/proto";
@@ -125,10 +125,13 @@ describe("a server that leaves", () => {
     next.close();
   });
 
-  test("keeps no listener of a stream that has ended", async () => {
+  test("follows many open streams without a warning about leaked listeners", async () => {
     const warnings: Error[] = [];
     const onWarning = (warning: Error) => warnings.push(warning);
     process.on("warning", onWarning);
+    // What node has by itself; vitest turns the warning off.
+    const usual = EventEmitter.defaultMaxListeners;
+    EventEmitter.defaultMaxListeners = 10;
     await using server = await startListener({ runs: { watchRun: endlessWatch().handler } });
     const calls = Array.from({ length: 30 }, () => new AbortController());
     const received = calls.map(({ signal }) => failure(collect(runs(server).watchRun({ runId: someId }, { signal }))));
@@ -136,7 +139,8 @@ describe("a server that leaves", () => {
     for (const call of calls) call.abort();
     await Promise.all(received);
     process.off("warning", onWarning);
-    expect(warnings.filter(({ name }) => name === "MaxListenersExceededWarning")).toEqual([]);
+    EventEmitter.defaultMaxListeners = usual;
+    expect(warnings.map(({ message }) => message)).toEqual([]);
   });
 });
 
@@ -190,17 +194,18 @@ describe("a connection", () => {
     expect(Buffer.concat(await socket.toArray()).toString()).toMatch(/^HTTP\/1.1 200/);
   });
 
-  test("may close its side after an HTTP/1.1 request and still gets the answer", async () => {
+  test("is closed when an HTTP/2 caller closes its side", async () => {
     await using server = await startListener();
     const socket = connectTcp({ port: server.port, host: "127.0.0.1", allowHalfOpen: true });
-    socket.end(
-      "POST /grpc.health.v1.Health/Check HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
+    socket.resume();
+    // The preface and an empty SETTINGS frame.
+    socket.write(
+      Buffer.concat([Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0])]),
     );
-    const received: Buffer[] = [];
-    socket.on("data", (chunk: Buffer) => received.push(chunk));
-    await expect.poll(() => Buffer.concat(received).toString()).toMatch(/^HTTP\/1.1 200/);
-    socket.destroy();
-  });
+    await once(socket, "data");
+    socket.end();
+    await once(socket, "close");
+  }, 5_000);
 });
 
 function runs(server: TestListener, name = "gRPC over HTTP/2") {
@@ -225,7 +230,7 @@ function endlessWatch() {
 }
 
 function slowTask(durationMs: number) {
-  let enter = () => undefined as undefined;
+  let enter: () => void = () => undefined;
   const entered = new Promise<void>((resolve) => {
     enter = resolve;
   });

@@ -16,19 +16,11 @@ export function createProtocolMux({
   onHttp2,
   sniffTimeoutMs = handshakeTimeoutMs,
 }: ProtocolMuxOptions): Server {
-  // HTTP/1.1 clients may close their side after the request and still want the answer.
-  const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
-    // HTTP/2 has no such thing, and its sessions would linger on half a connection.
-    const enterHttp2 = () => onHttp2(withoutHalfOpen(socket));
-    sniff({ socket, sniffTimeoutMs, enterHttp1: () => onHttp1(socket), enterHttp2 });
+  const server = createServer({ noDelay: true }, (socket) => {
+    sniff({ socket, sniffTimeoutMs, enterHttp1: () => onHttp1(socket), enterHttp2: () => onHttp2(socket) });
   });
   server.maxConnections = maxConnections;
   return server;
-}
-
-function withoutHalfOpen(socket: Socket): Socket {
-  socket.allowHalfOpen = false;
-  return socket;
 }
 
 interface Sniff {

@@ -76,7 +76,8 @@ function cutTornTail(file: number): number {
   const bytes = Buffer.allocUnsafe(size);
   for (let done = 0; done < size; ) done += readSync(file, bytes, done, size - done, done);
   let end = 0;
-  for (let next = decodeRecord(bytes, 0); next.kind === "record"; next = decodeRecord(bytes, end)) end += next.sizeBytes;
+  for (let next = decodeRecord(bytes, 0); next.kind === "record"; next = decodeRecord(bytes, end))
+    end += next.sizeBytes;
   if (end < size) ftruncateSync(file, end);
   return end;
 }

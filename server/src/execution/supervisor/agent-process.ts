@@ -55,7 +55,12 @@ export class AgentProcess {
 
   outputs(): readonly (readonly ["stdout" | "stderr", Readable])[] {
     const { stdout, stderr } = this.#child ?? {};
-    return stdout && stderr ? [["stdout", stdout], ["stderr", stderr]] : [];
+    return stdout && stderr
+      ? [
+          ["stdout", stdout],
+          ["stderr", stderr],
+        ]
+      : [];
   }
 
   write(text: string): void {
@@ -105,10 +110,15 @@ export class AgentProcess {
   }
 
   #closed(): Promise<unknown> {
-    return Promise.all(this.outputs().map(([, stream]) => new Promise<void>((resolve) => {
-      if (stream.closed || stream.readableEnded) resolve();
-      else stream.once("close", resolve).once("end", resolve);
-    })));
+    return Promise.all(
+      this.outputs().map(
+        ([, stream]) =>
+          new Promise<void>((resolve) => {
+            if (stream.closed || stream.readableEnded) resolve();
+            else stream.once("close", resolve).once("end", resolve);
+          }),
+      ),
+    );
   }
 
   #signalTree(signal: NodeJS.Signals): void {

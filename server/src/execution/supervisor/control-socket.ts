@@ -53,8 +53,8 @@ export class ControlSocket {
   }
 
   #handle(socket: Socket, message: ServerMessage): void {
-    if (message.type === "hello") return this.#greet(socket, message);
-    if (this.#clients.has(socket)) this.options.receive(message);
+    if (message.type === "hello") this.#greet(socket, message);
+    else if (this.#clients.has(socket)) this.options.receive(message);
     else socket.destroy();
   }
 

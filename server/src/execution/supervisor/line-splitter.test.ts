@@ -1,13 +1,15 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { MAX_PAYLOAD_BYTES, PARTIAL, UNTERMINATED } from "../spool/record.js";
-import { LineSplitter, type LinePiece } from "./line-splitter.js";
+import { type LinePiece, LineSplitter } from "./line-splitter.js";
 import { Redactor } from "./redactor.js";
 
 /** What the agent wrote, put together again from its pieces. */
 function join(pieces: readonly LinePiece[]): Buffer {
   return Buffer.concat(
-    pieces.map(({ payload, flags }) => (flags & (PARTIAL | UNTERMINATED) ? payload : Buffer.concat([payload, Buffer.from("\n")]))),
+    pieces.map(({ payload, flags }) =>
+      flags & (PARTIAL | UNTERMINATED) ? payload : Buffer.concat([payload, Buffer.from("\n")]),
+    ),
   );
 }
 
@@ -24,7 +26,14 @@ describe("lines", () => {
     fc.assert(
       fc.property(text, fc.array(fc.nat(80), { maxLength: 10 }), (parts, cuts) => {
         const bytes = Buffer.from(parts.join(""), "latin1");
-        expect(join(split(bytes, cuts.map((cut) => Math.min(cut, bytes.length))))).toEqual(bytes);
+        expect(
+          join(
+            split(
+              bytes,
+              cuts.map((cut) => Math.min(cut, bytes.length)),
+            ),
+          ),
+        ).toEqual(bytes);
       }),
     );
   });
@@ -40,13 +49,23 @@ describe("lines", () => {
     const secret = "sk-very-secret-value";
     const redactor = new Redactor({ KEY: secret });
     fc.assert(
-      fc.property(fc.integer({ min: -40, max: 40 }), fc.array(fc.nat(2 * MAX_PAYLOAD_BYTES), { maxLength: 4 }), (shift, cuts) => {
-        const before = Buffer.alloc(MAX_PAYLOAD_BYTES + shift, "x");
-        const bytes = Buffer.concat([before, Buffer.from(secret), Buffer.alloc(MAX_PAYLOAD_BYTES, "y")]);
-        const text = join(split(bytes, cuts.map((cut) => Math.min(cut, bytes.length)), redactor)).toString("latin1");
-        expect(text).not.toContain(secret);
-        expect(text).toContain("[redacted:KEY]");
-      }),
+      fc.property(
+        fc.integer({ min: -40, max: 40 }),
+        fc.array(fc.nat(2 * MAX_PAYLOAD_BYTES), { maxLength: 4 }),
+        (shift, cuts) => {
+          const before = Buffer.alloc(MAX_PAYLOAD_BYTES + shift, "x");
+          const bytes = Buffer.concat([before, Buffer.from(secret), Buffer.alloc(MAX_PAYLOAD_BYTES, "y")]);
+          const text = join(
+            split(
+              bytes,
+              cuts.map((cut) => Math.min(cut, bytes.length)),
+              redactor,
+            ),
+          ).toString("latin1");
+          expect(text).not.toContain(secret);
+          expect(text).toContain("[redacted:KEY]");
+        },
+      ),
       { numRuns: 60 },
     );
   });

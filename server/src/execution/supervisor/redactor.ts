@@ -27,7 +27,13 @@ export class Redactor {
 
 function secretForms(value: string): readonly string[] {
   const base64 = Buffer.from(value).toString("base64");
-  const forms = [value, encodeURIComponent(value), JSON.stringify(value).slice(1, -1), base64, base64.replace(/=+$/, "")];
+  const forms = [
+    value,
+    encodeURIComponent(value),
+    JSON.stringify(value).slice(1, -1),
+    base64,
+    base64.replace(/=+$/, ""),
+  ];
   return [...new Set(forms)];
 }
 

@@ -1,12 +1,18 @@
 import { hostname } from "node:os";
-import { encodeControl, encodeStdin, type ControlEntry } from "../spool/control.js";
+import { type ControlEntry, encodeControl, encodeStdin } from "../spool/control.js";
 import { RecordKind, type SpoolRecord } from "../spool/record.js";
 import { SpoolWriter } from "../spool/spool-writer.js";
-import { AgentProcess, type AgentEnd } from "./agent-process.js";
+import { type AgentEnd, AgentProcess } from "./agent-process.js";
 import { ControlSocket } from "./control-socket.js";
 import { writeDurably } from "./durable-file.js";
 import { LineSplitter } from "./line-splitter.js";
-import { PROTOCOL_VERSION, type ServerMessage, type StopCause, type SupervisorSpec, type SupervisorState } from "./messages.js";
+import {
+  PROTOCOL_VERSION,
+  type ServerMessage,
+  type StopCause,
+  type SupervisorSpec,
+  type SupervisorState,
+} from "./messages.js";
 import { identifyProcess, readBootId } from "./processes.js";
 import { Redactor } from "./redactor.js";
 
@@ -90,18 +96,25 @@ export class Supervisor {
   #receive(message: ServerMessage): void {
     switch (message.type) {
       case "write":
-        return this.#write(message.id, message.text);
+        this.#write(message.id, message.text);
+        break;
       case "end":
-        if (this.#written.has(message.id)) return;
-        this.#written.add(message.id);
-        return this.#agent.endInput();
+        this.#endInput(message.id);
+        break;
       case "stop":
-        return this.stop(message.cause);
+        this.stop(message.cause);
+        break;
       case "hello":
-        return; // the socket has dealt with it
+        break; // the socket has dealt with it
       default:
-        return message satisfies never; // a newer server: what we do not know we do not do
+        message satisfies never; // a newer server: what we do not know we do not do
     }
+  }
+
+  #endInput(id: string): void {
+    if (this.#written.has(id)) return;
+    this.#written.add(id);
+    this.#agent.endInput();
   }
 
   /** The record comes before the bytes, so that the spool never shows an answer before its question. */
@@ -172,5 +185,7 @@ export class Supervisor {
 }
 
 function pick(environment: NodeJS.ProcessEnv, names: readonly string[]): Record<string, string> {
-  return Object.fromEntries(names.flatMap((name) => (environment[name] === undefined ? [] : [[name, environment[name]]])));
+  return Object.fromEntries(
+    names.flatMap((name) => (environment[name] === undefined ? [] : [[name, environment[name]]])),
+  );
 }
