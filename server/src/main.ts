@@ -23,6 +23,7 @@ import { createLocalSandboxProvider } from "./sandbox/local/local-provider.js";
 import { loadAuthenticator } from "./security/principals.js";
 import { loadOrCreateToken } from "./security/token.js";
 import { registerServices, type ServiceParts } from "./services/services.js";
+import { refuseUnstorableText } from "./services/storable-text.js";
 import { migrations } from "./store/migrations/index.js";
 import type { Database } from "./store/schema.js";
 import { Activity } from "./transport/activity.js";
@@ -77,7 +78,7 @@ async function start(config: ServerConfig, log: Logger, cleanUp: CleanUp): Promi
       registerReflection(router);
       registerServices(router, parts);
     },
-    interceptors: [activity.interceptor],
+    interceptors: [activity.interceptor, refuseUnstorableText],
     authenticator,
     allowedHosts: config.allowed_hosts,
     allowedOrigins: config.allowed_origins,

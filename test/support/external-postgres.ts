@@ -6,8 +6,8 @@ import { findLauncher } from "../../server/src/database/postgres-launcher.js";
 import { endLeftoverPostgres } from "../../server/src/database/postgres-leftover.js";
 import { POSTGRES_DATABASE, startPostgres } from "../../server/src/database/postgres-process.js";
 import { findPostgresProgram } from "../../server/src/database/postgres-program.js";
-import { silent } from "./postgres-cluster.js";
 import { urlOf } from "./postgres.js";
+import { silent } from "./postgres-cluster.js";
 
 /** A Postgres that no server looks after. */
 export interface ExternalPostgres {

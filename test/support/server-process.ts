@@ -17,7 +17,12 @@ export interface ServeResult {
 }
 
 /** Runs `agent-manager serve` to its end, for servers that do not start. One that does is ended after a while. */
-export async function runServe({ dataDir, args = [], environment = {}, prefix = [] }: ServeOptions): Promise<ServeResult> {
+export async function runServe({
+  dataDir,
+  args = [],
+  environment = {},
+  prefix = [],
+}: ServeOptions): Promise<ServeResult> {
   const serve = [program, "serve", "--data-dir", dataDir, "--listen", "127.0.0.1:0", ...args];
   const [command = "", ...rest] = [...prefix, process.execPath, ...serve];
   const result = await execa(command, rest, {

@@ -13,4 +13,7 @@ export const unimplementedMethods: readonly string[] = [
 ];
 
 /** Fields that make an implemented method answer UNIMPLEMENTED, as "Service/Method field". */
-export const unimplementedFields: readonly string[] = ["RunService/ApproveRun selection", "RunService/RejectRun selection"];
+export const unimplementedFields: readonly string[] = [
+  "RunService/ApproveRun selection",
+  "RunService/RejectRun selection",
+];

@@ -1,6 +1,6 @@
 import {
-  BadRequestSchema,
   type BadRequest_FieldViolation,
+  BadRequestSchema,
   ErrorInfoSchema,
   PreconditionFailureSchema,
 } from "@agent-manager/sdk/proto";

@@ -2,20 +2,9 @@ import { type AgentManager, createAgentManager } from "@agent-manager/sdk";
 import pico from "picocolors";
 import type { Colors } from "picocolors/types.js";
 import { ensureServer } from "./embedded-server.js";
+import type { Environment, GlobalOptions } from "./globals.js";
 import type { Terminal } from "./terminal.js";
 import { safeJson } from "./untrusted.js";
-
-/** Options that every command takes. */
-export interface GlobalOptions {
-  readonly url?: string;
-  readonly token?: string;
-  readonly dataDir?: string;
-  readonly json?: boolean;
-  /** Undefined: when standard output is a terminal. */
-  readonly color?: boolean;
-}
-
-export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** What a command has at hand. */
 export interface Context {

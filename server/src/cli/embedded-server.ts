@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { type Connection, createAgentManager, findConnection, type HealthStatus } from "@agent-manager/sdk";
-import type { Environment, GlobalOptions } from "./context.js";
 import { exitCodes } from "./exit-codes.js";
 import { CommandError } from "./failure.js";
+import type { Environment, GlobalOptions } from "./globals.js";
 
 export interface EnsureServerRequest {
   readonly globals: GlobalOptions;

@@ -13,9 +13,10 @@ import { addShowCommand } from "./commands/show.js";
 import { addStopCommand } from "./commands/stop.js";
 import { addTasksCommand } from "./commands/tasks.js";
 import { addWatchCommand } from "./commands/watch.js";
-import { createContext, type Environment } from "./context.js";
+import { createContext } from "./context.js";
 import { exitCodes } from "./exit-codes.js";
 import { describeFailure, failureExitCode } from "./failure.js";
+import type { Environment } from "./globals.js";
 import type { RegisterCommand } from "./register.js";
 import type { Terminal } from "./terminal.js";
 

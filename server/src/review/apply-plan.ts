@@ -13,11 +13,11 @@ import { decidePath, heldContent, mergeModes, mergeTexts } from "./three-way.js"
 
 export type Conflict = Omit<ApplyConflict, "$typeName">;
 
-export type ApplyPlan =
+type ApplyPlan =
   | { readonly kind: "planned"; readonly entries: readonly JournalEntry[] }
   | { readonly kind: "conflict"; readonly conflicts: readonly Conflict[] };
 
-export interface PlanRequest {
+interface PlanRequest {
   readonly review: ReviewFolder;
   readonly root: string;
   readonly changes: readonly PathChange[];

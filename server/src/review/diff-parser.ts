@@ -7,7 +7,7 @@ export interface DiffSection {
   readonly hunks: readonly DiffHunk[];
 }
 
-export interface DiffHunk {
+interface DiffHunk {
   readonly oldStart: number;
   readonly oldLines: number;
   readonly newStart: number;

@@ -4,7 +4,7 @@ import { type FileHandle, lstat, open, readlink } from "node:fs/promises";
 import type { BytePath } from "./byte-path.js";
 import { errorCode, inParent, NotAFolder } from "./folder.js";
 
-export const regularMode = 0o100644;
+const regularMode = 0o100644;
 export const executableMode = 0o100755;
 export const linkMode = 0o120000;
 

@@ -23,7 +23,7 @@ export class NotAFolder extends Error {
   }
 }
 
-export interface FolderRequest {
+interface FolderRequest {
   /** Absolute real path of the root. */
   readonly root: string;
   /** Path of the folder below the root; empty for the root itself. */

@@ -10,7 +10,7 @@ export interface Git {
   start(args: readonly string[]): ChildProcess;
 }
 
-export interface GitRunOptions {
+interface GitRunOptions {
   /** Bytes, or an open file's descriptor. */
   readonly input?: Buffer | number;
   /** An open file's descriptor that takes the output instead of memory. */
@@ -24,7 +24,7 @@ export interface GitRunOptions {
   readonly limitBytes?: number;
 }
 
-export interface GitOutput {
+interface GitOutput {
   readonly kind: "whole" | "tooLarge";
   readonly code: number;
   readonly stdout: Buffer;

@@ -5,7 +5,7 @@ import { openEntry } from "./entry.js";
 import type { Git } from "./git.js";
 import type { WalkedFile } from "./walk.js";
 
-export interface IgnoreRequest {
+interface IgnoreRequest {
   readonly git: Git;
   readonly workspace: string;
   /** A folder of ours that is filled with copies of the .gitignore files. */

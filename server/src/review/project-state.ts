@@ -6,7 +6,7 @@ import { inFolder } from "./folder.js";
 import type { JournalEntry } from "./journal.js";
 
 /** What an apply finds at a path: something to go by, or something that is in the way. */
-export type Place =
+type Place =
   | { readonly kind: "free"; readonly version: undefined; readonly entry: Entry }
   | { readonly kind: "file"; readonly version: Version; readonly entry: Entry }
   | { readonly kind: "obstructed"; readonly entry: Entry };

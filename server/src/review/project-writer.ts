@@ -7,7 +7,7 @@ import { inParallel } from "./parallel.js";
 import { type EntryState, removedPaths, stateOf } from "./project-state.js";
 import { type StagedStep, stageAll, temporaryName } from "./staging.js";
 
-export interface WriteRequest {
+interface WriteRequest {
   readonly git: Git;
   readonly root: string;
   /** Names the temporary files, so that they can be found after a crash. */

@@ -15,7 +15,7 @@ import { writeChangedTree } from "./tree.js";
 import { type Walk, type WalkedFile, walkTree } from "./walk.js";
 import { type LeftOut, warningsFor } from "./warnings.js";
 
-export interface SnapshotRequest {
+interface SnapshotRequest {
   readonly sandbox: Sandbox;
   readonly review: ReviewFolder;
   readonly base: Base;

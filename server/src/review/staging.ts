@@ -9,7 +9,7 @@ import type { JournalEntry } from "./journal.js";
 import { copyBlob } from "./objects.js";
 import { inParallel } from "./parallel.js";
 
-export interface StagingRequest {
+interface StagingRequest {
   readonly git: Git;
   readonly root: string;
   /** Names the temporary files, so that they can be found after a crash. */
@@ -25,7 +25,8 @@ export interface StagedStep {
 }
 
 /**
- * Writes and syncs all new content beside its place. Returns for each step's index the folder that holds its temporary file.
+ * Writes and syncs all new content beside its place. Returns for each step's index the folder that holds its
+ * temporary file.
  */
 export async function stageAll(request: StagingRequest): Promise<ReadonlyMap<number, BytePath>> {
   const reader = openBlobReader(request.git);

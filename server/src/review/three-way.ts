@@ -6,13 +6,13 @@ import { type Entry, heldBytes, linkMode, sameVersion, type Version } from "./en
 import type { Git } from "./git.js";
 
 /** The three sides of one path: the base, the project as it is now, the run. Unset means absent. */
-export interface Sides {
+interface Sides {
   readonly base: Version | undefined;
   readonly ours: Version | undefined;
   readonly theirs: Version | undefined;
 }
 
-export type Decision =
+type Decision =
   | { readonly kind: "already" }
   | { readonly kind: "take" }
   /** Both changed a text file: its lines decide. */
@@ -34,9 +34,9 @@ export function mergeModes(base: number, ours: number, theirs: number): number {
   return ours === base ? theirs : ours;
 }
 
-export type Merge = { readonly kind: "merged"; readonly content: Buffer } | { readonly kind: "conflict" | "binary" };
+type Merge = { readonly kind: "merged"; readonly content: Buffer } | { readonly kind: "conflict" | "binary" };
 
-export interface MergeRequest {
+interface MergeRequest {
   readonly git: Git;
   readonly scratch: string;
   readonly base: Buffer;

@@ -9,7 +9,7 @@ export interface LeftOut {
   readonly nested: readonly BytePath[];
 }
 
-export interface WarningRequest {
+interface WarningRequest {
   readonly leftOut: LeftOut;
   readonly walk: Walk;
   readonly changes: readonly PathChange[];

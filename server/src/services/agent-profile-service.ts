@@ -3,11 +3,8 @@ import {
   AgentProfileSchema,
   AgentProfileService,
   type CreateAgentProfileRequest,
-  CreateAgentProfileRequestSchema,
-  EnsureAgentProfileRequestSchema,
   RunConfigSchema,
   type UpdateAgentProfileRequest,
-  UpdateAgentProfileRequestSchema,
 } from "@agent-manager/sdk/proto";
 import { create } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
@@ -28,7 +25,6 @@ import { answerOnce } from "../store/requests.js";
 import type { Db, Tx } from "../store/schema.js";
 import { applyFieldMask } from "./field-mask.js";
 import { requireId } from "./required-id.js";
-import { checkStorableText } from "./storable-text.js";
 
 const METHODS = AgentProfileService.method;
 const MUTABLE = ["display_name", "description", "config"];
@@ -40,7 +36,6 @@ export interface AgentProfileServiceOptions {
 export function createAgentProfileService({ db }: AgentProfileServiceOptions): ServiceImpl<typeof AgentProfileService> {
   return {
     async createAgentProfile(request) {
-      checkStorableText(CreateAgentProfileRequestSchema, request);
       return answerOnce({ db, method: METHODS.createAgentProfile, request, run: (tx) => createProfile(tx, request) });
     },
 
@@ -56,7 +51,6 @@ export function createAgentProfileService({ db }: AgentProfileServiceOptions): S
     },
 
     async updateAgentProfile(request) {
-      checkStorableText(UpdateAgentProfileRequestSchema, request);
       return answerOnce({ db, method: METHODS.updateAgentProfile, request, run: (tx) => updateProfile(tx, request) });
     },
 
@@ -74,7 +68,6 @@ export function createAgentProfileService({ db }: AgentProfileServiceOptions): S
     },
 
     async ensureAgentProfile(request) {
-      checkStorableText(EnsureAgentProfileRequestSchema, request);
       return ensureAgentProfile(db, newProfile(request.profile));
     },
   };

@@ -1,11 +1,9 @@
 import {
   type CreatePolicyRequest,
-  CreatePolicyRequestSchema,
   type Policy,
   PolicySchema,
   PolicyService,
   type UpdatePolicyRequest,
-  UpdatePolicyRequestSchema,
 } from "@agent-manager/sdk/proto";
 import { create } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
@@ -16,7 +14,6 @@ import { answerOnce } from "../store/requests.js";
 import type { Db, Tx } from "../store/schema.js";
 import { applyFieldMask } from "./field-mask.js";
 import { requireId } from "./required-id.js";
-import { checkStorableText } from "./storable-text.js";
 
 const METHODS = PolicyService.method;
 const MUTABLE = ["name", "description", "priority", "enabled", "selector", "rules"];
@@ -28,7 +25,6 @@ export interface PolicyServiceOptions {
 export function createPolicyService({ db }: PolicyServiceOptions): ServiceImpl<typeof PolicyService> {
   return {
     async createPolicy(request) {
-      checkStorableText(CreatePolicyRequestSchema, request);
       return answerOnce({ db, method: METHODS.createPolicy, request, run: (tx) => createPolicy(tx, request) });
     },
 
@@ -42,7 +38,6 @@ export function createPolicyService({ db }: PolicyServiceOptions): ServiceImpl<t
     },
 
     async updatePolicy(request) {
-      checkStorableText(UpdatePolicyRequestSchema, request);
       return answerOnce({ db, method: METHODS.updatePolicy, request, run: (tx) => changePolicy(tx, request) });
     },
 

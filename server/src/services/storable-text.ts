@@ -1,9 +1,16 @@
 import type { DescField, DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { isReflectMessage, type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
+import type { Interceptor } from "@connectrpc/connect";
 import { invalidRequest } from "../domain/errors.js";
 
 // Postgres holds neither in text nor in jsonb; a JSON client can send both.
 const UNSTORABLE = /\0|\p{Surrogate}/u;
+
+/** Refuses every request with a text that cannot be stored, before any service sees it. */
+export const refuseUnstorableText: Interceptor = (next) => (request) => {
+  if (!request.stream) checkStorableText(request.method.input, request.message);
+  return next(request);
+};
 
 /** Throws INVALID_REQUEST, naming the field, if a text anywhere in the request cannot be stored. */
 export function checkStorableText<Desc extends DescMessage>(schema: Desc, request: MessageShape<Desc>): void {

@@ -1,12 +1,9 @@
 import {
   type CreateTaskRequest,
-  CreateTaskRequestSchema,
-  ListTasksRequestSchema,
   TaskSchema,
   TaskService,
   TaskState,
   type UpdateTaskRequest,
-  UpdateTaskRequestSchema,
 } from "@agent-manager/sdk/proto";
 import { create } from "@bufbuild/protobuf";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
@@ -17,7 +14,6 @@ import type { Db, Tx } from "../store/schema.js";
 import { deleteTask, findTask, listTasks, setTaskState, updateTask } from "../store/tasks.js";
 import { applyFieldMask } from "./field-mask.js";
 import { requireId } from "./required-id.js";
-import { checkStorableText } from "./storable-text.js";
 import { checkTaskContent } from "./task-content.js";
 import { createTaskFromRequest } from "./task-creation.js";
 
@@ -38,7 +34,6 @@ export function createTaskService(options: TaskServiceOptions): ServiceImpl<type
   const { db, projectRoots } = options;
   return {
     async createTask(request) {
-      checkStorableText(CreateTaskRequestSchema, request);
       return answerOnce({
         db,
         method: METHODS.createTask,
@@ -52,13 +47,11 @@ export function createTaskService(options: TaskServiceOptions): ServiceImpl<type
     },
 
     async listTasks(request) {
-      checkStorableText(ListTasksRequestSchema, request);
       const { items, nextPageToken } = await listTasks(db, request);
       return { tasks: [...items], nextPageToken };
     },
 
     async updateTask(request) {
-      checkStorableText(UpdateTaskRequestSchema, request);
       return answerOnce({ db, method: METHODS.updateTask, request, run: (tx) => changeTask(tx, request) });
     },
 

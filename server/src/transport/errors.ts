@@ -5,10 +5,10 @@ import { ValidationError } from "@bufbuild/protovalidate";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import { DomainError, invalidRequest } from "../domain/errors.js";
+import { recogniseOutsideFailure } from "../domain/outside-failure.js";
 import { errorCatalogue } from "./error-catalogue.js";
 import { errorDetails, errorDomain } from "./error-details.js";
 import { errorText } from "./error-text.js";
-import { recogniseForeignError } from "./foreign-errors.js";
 
 /**
  * Turns anything thrown into what the wire says. What nobody foresaw is logged with its stack under an id, and
@@ -16,7 +16,7 @@ import { recogniseForeignError } from "./foreign-errors.js";
  */
 export function toConnectError(error: unknown, log: Logger): ConnectError {
   if (error instanceof DomainError) return wireError(error);
-  const foreign = recogniseForeignError(error);
+  const foreign = recogniseOutsideFailure(error);
   if (foreign !== undefined) {
     log.warn({ err: error, reason: foreign.reason }, "call failed for an outside reason");
     return wireError(foreign);

@@ -1,7 +1,7 @@
 import { chmod, lstat, readdir, unlink } from "node:fs/promises";
 import { makeGitPrivate } from "./private-git.js";
 
-export interface CopiedTreeRequest {
+interface CopiedTreeRequest {
   readonly projectRoot: string;
   readonly workspace: string;
   readonly signal?: AbortSignal;

@@ -3,7 +3,7 @@ import { constants, type Stats } from "node:fs";
 import { cp, lstat } from "node:fs/promises";
 import { SandboxError } from "../sandbox-provider.js";
 
-export interface CopyRequest {
+interface CopyRequest {
   readonly from: string;
   /** An existing empty folder. */
   readonly to: string;

@@ -4,7 +4,7 @@ import { isAbsolute, join, relative, resolve } from "node:path";
 import { copyTree } from "./copy-tree.js";
 import { holds } from "./project-root.js";
 
-export interface GitFolderRequest {
+interface GitFolderRequest {
   readonly gitDir: string;
   readonly original: string;
   readonly projectRoot: string;

@@ -4,7 +4,7 @@ import { copyTree } from "./copy-tree.js";
 import { tidyGitFolder } from "./git-folder.js";
 import { holds } from "./project-root.js";
 
-export interface GitCopyRequest {
+interface GitCopyRequest {
   /** The folder in the copy whose `.git` is looked at. */
   readonly folder: string;
   /** The same folder in the project. */

@@ -1,7 +1,7 @@
-import { DomainError } from "../domain/errors.js";
+import { DomainError } from "./errors.js";
 
 /** Names the outside failures that have a reason of their own: the database is away, the disk is full. */
-export function recogniseForeignError(error: unknown): DomainError | undefined {
+export function recogniseOutsideFailure(error: unknown): DomainError | undefined {
   if (isDiskFull(error)) return new DomainError("DISK_FULL", {}, { cause: error });
   if (isDatabaseAway(error)) return new DomainError("DATABASE_UNAVAILABLE", {}, { cause: error, retryAfterMs: 1_000 });
   return undefined;
