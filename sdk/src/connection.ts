@@ -22,7 +22,7 @@ export interface Connection {
 }
 
 /** The address of a service that nothing else is said about. */
-export const defaultUrl = "http://127.0.0.1:7717";
+const defaultUrl = "http://127.0.0.1:7717";
 
 /**
  * Finds the service. Address: option, AGENT_MANAGER_URL, `<data-dir>/server.json`, `http://127.0.0.1:7717`. Token:

@@ -37,6 +37,8 @@ const schema = z.strictObject({
   exit_when_idle_ms: z.coerce.number().int().min(0).default(0),
   max_active_runs: z.coerce.number().int().min(1).max(10_000).default(16),
   stop_grace_ms: z.coerce.number().int().min(0).max(600_000).default(5_000),
+  lease_ttl_ms: z.coerce.number().int().min(500).max(600_000).default(15_000),
+  host_lost_ms: z.coerce.number().int().min(0).max(86_400_000).default(60_000),
   project_roots: list.default([]),
   runner_commands: z.record(z.string(), z.union([z.string(), z.array(z.string())])).default({}),
 });
@@ -61,6 +63,8 @@ const environmentNames: Readonly<Partial<Record<Setting, string>>> = {
   tls_key: "AGENT_MANAGER_TLS_KEY",
   max_active_runs: "AGENT_MANAGER_MAX_ACTIVE_RUNS",
   stop_grace_ms: "AGENT_MANAGER_STOP_GRACE_MS",
+  lease_ttl_ms: "AGENT_MANAGER_LEASE_TTL_MS",
+  host_lost_ms: "AGENT_MANAGER_HOST_LOST_MS",
   project_roots: "AGENT_MANAGER_PROJECT_ROOTS",
 };
 

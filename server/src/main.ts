@@ -143,7 +143,7 @@ async function buildParts(
     hub,
     writer,
     changes: new RunChanges({ db, hub }),
-    sandboxes: createLocalSandboxProvider({ stateDir: join(dataDir.path, "sandboxes"), log }),
+    sandboxesIn: (path) => createLocalSandboxProvider({ stateDir: join(path, "sandboxes"), log }),
     reviewer: createReviewer({ log }),
     runners,
     runnerCommands: runnerCommands(config),
@@ -152,6 +152,8 @@ async function buildParts(
     dataDir: dataDir.path,
     graceMs: config.stop_grace_ms,
     maxActiveRuns: config.max_active_runs,
+    leaseTtlMs: config.lease_ttl_ms,
+    hostLostMs: config.host_lost_ms,
     serverEnvironment: process.env,
     signal,
   };

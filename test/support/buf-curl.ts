@@ -5,8 +5,10 @@ const buf = fileURLToPath(new URL("../../node_modules/.bin/buf", import.meta.url
 
 export interface BufCurlOptions {
   readonly url: string;
-  /** Sent to the method and to reflection; none if empty. */
+  /** Sent to reflection; none if empty. */
   readonly token: string;
+  /** Sent to the method. Default: the same. */
+  readonly callToken?: string;
   readonly protocol?: "grpc" | "grpcweb" | "connect";
   readonly reflection?: "grpc-v1" | "grpc-v1alpha";
   /** A method to call with `data`, for example "RunService/GetRun"; otherwise `args` say what to do. */
@@ -24,13 +26,13 @@ export interface BufCurlResult {
 
 /** Calls a server with the stock `buf curl`, which learns the API from reflection alone. */
 export async function bufCurl(options: BufCurlOptions): Promise<BufCurlResult> {
-  const { url, token, protocol = "grpc", reflection = "grpc-v1", method, data, args = [] } = options;
-  const header = `authorization: Bearer ${token}`;
+  const { url, token, callToken = token, protocol = "grpc", reflection = "grpc-v1", method, data, args = [] } = options;
   const result = await execa(
     buf,
     [
       "curl",
-      ...(token === "" ? [] : ["--header", header, "--reflect-header", header]),
+      ...bearerFlag("--reflect-header", token),
+      ...bearerFlag("--header", callToken),
       ...["--protocol", protocol, "--reflect-protocol", reflection, "--http2-prior-knowledge"],
       ...(data === undefined ? [] : ["--data", JSON.stringify(data)]),
       ...args,
@@ -39,6 +41,10 @@ export async function bufCurl(options: BufCurlOptions): Promise<BufCurlResult> {
     { reject: false, timeout: 30_000 },
   );
   return { exitCode: result.exitCode, stdout: result.stdout, stderr: result.stderr };
+}
+
+function bearerFlag(flag: string, token: string): readonly string[] {
+  return token === "" ? [] : [flag, `authorization: Bearer ${token}`];
 }
 
 /** The JSON documents in a text that holds nothing else. */

@@ -27,7 +27,7 @@ export function printStat(context: Context, changes: ChangeSet): void {
 }
 
 function totals(changes: ChangeSet): string {
-  return `${plural(changes.files.length, "file")}, +${changes.additions} -${changes.deletions} (digest ${plainLine(changes.digest)})`;
+  return `${plural(changes.files.length, "file")}, +${changes.additions} -${changes.deletions}`;
 }
 
 function printWarnings(context: Context, changes: ChangeSet): void {

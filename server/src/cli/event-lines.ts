@@ -1,10 +1,8 @@
 import { type RunEvent, RunState } from "@agent-manager/sdk";
 import { PermissionDecision, ReviewDecision, Role } from "@agent-manager/sdk/proto";
+import type { Tone } from "./tone.js";
 import { plainLine, plainText, shorten } from "./untrusted.js";
 import { duration, plural, stateWord } from "./words.js";
-
-/** How a line is to look. */
-export type Tone = "plain" | "dim" | "tool" | "good" | "warning" | "bad";
 
 /** A line or paragraph for the terminal; its text is plain. */
 export interface Line {

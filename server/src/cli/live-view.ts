@@ -1,13 +1,12 @@
 import type { RunEvent, RunFrame } from "@agent-manager/sdk";
 import { DeltaChannel } from "@agent-manager/sdk/proto";
 import type { Context } from "./context.js";
-import { describeEvent, type Line, type Tone } from "./event-lines.js";
-import { plainText, shorten } from "./untrusted.js";
-import { duration } from "./words.js";
+import { describeEvent, type Line } from "./event-lines.js";
+import { StatusLine } from "./status-line.js";
+import { paintTone, type Tone } from "./tone.js";
+import { plainText } from "./untrusted.js";
 
 type Delta = Extract<RunFrame, { readonly kind: "delta" }>["delta"];
-
-const spinner = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
 
 /**
  * Shows a run as it happens: a line per event, the text of messages as it is written, and on a terminal a last line that
@@ -15,21 +14,22 @@ const spinner = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", 
  */
 export class LiveView {
   readonly #context: Context;
-  readonly #started = Date.now();
-  readonly #timer: ReturnType<typeof setInterval> | undefined;
-  #status = "queued";
-  #statusShown = false;
-  #ticks = 0;
-  /** The item whose text is being written, and how much of it was shown. */
-  #streamed = { itemId: "", text: "" };
+  readonly #status: StatusLine;
+  /** The item whose text is being written; empty if none. */
+  #writing = "";
+  /** What was shown of items whose full text has not come yet. */
+  readonly #shown = new Map<string, string>();
   /** The cursor stands behind such text. */
   #inText = false;
+  /** Lines that wait until the text is complete: partial text runs ahead of the log, which is durable first. */
+  #held: Line[] = [];
+  /** Where the agent works; its absolute paths are shown relative to it. */
+  #workingDirectory = "";
 
   constructor(context: Context) {
     this.#context = context;
-    if (context.terminal.tty) {
-      this.#timer = setInterval(() => this.#tick(), 120);
-    }
+    // While text is being written, that shows that something goes on.
+    this.#status = new StatusLine(context, { paused: () => this.#inText });
   }
 
   show(frame: RunFrame): void {
@@ -42,132 +42,92 @@ export class LiveView {
 
   /** A line of the command itself. */
   say(text: string, tone: Tone = "dim"): void {
-    this.#closeText();
+    this.#endText();
     this.#print({ tone, text });
   }
 
   close(): void {
-    this.#closeText();
-    this.#clearStatus();
-    clearInterval(this.#timer);
+    this.#endText();
+    this.#status.close();
   }
 
   #showEvent(event: RunEvent): void {
-    this.#noteStatus(event);
+    this.#status.note(event);
+    if (event.event.case === "sessionBound") {
+      this.#workingDirectory = plainText(event.event.value.workingDirectory);
+    }
     if (this.#finishText(event)) {
       return;
     }
-    for (const line of describeEvent(event)) {
-      if (line.text !== "") {
-        this.#closeText();
-        this.#print(line);
-      }
+    const lines = describeEvent(event).filter(({ text }) => text !== "");
+    this.#held.push(...lines.map((line) => this.#withoutFolder(line)));
+    if (this.#writing === "" || event.event.case === "runStateChanged") {
+      this.#endText();
     }
   }
 
-  /** Completes text that was streamed; false if there is none, or another than the event says. */
+  /** Completes text that was streamed; false if none was, or another than the event says. */
   #finishText({ event, itemId }: RunEvent): boolean {
-    const shown = this.#streamed;
-    if ((event.case !== "message" && event.case !== "reasoning") || itemId !== shown.itemId || shown.text === "") {
+    const shown = this.#shown.get(itemId)?.trim();
+    if ((event.case !== "message" && event.case !== "reasoning") || shown === undefined) {
       return false;
     }
+    this.#shown.delete(itemId);
     const full = plainText(event.value.text).trim();
-    const soFar = shown.text.trim();
-    if (!full.startsWith(soFar)) {
-      return false; // the beginning was missed
+    const current = this.#writing === itemId;
+    if (!(current ? full.startsWith(shown) : full === shown)) {
+      return false; // its beginning was missed, or its end
     }
-    this.#writeText(event.case === "message" ? "plain" : "dim", full.slice(soFar.length));
-    this.#closeText();
-    this.#streamed = { itemId: "", text: "" };
+    if (current) {
+      this.#writeText(event.case === "message" ? "plain" : "dim", full.slice(shown.length));
+      this.#endText();
+    }
     return true;
   }
 
   #showDelta(delta: Delta): void {
-    if (delta.channel !== DeltaChannel.MESSAGE && delta.channel !== DeltaChannel.REASONING) {
+    const isText = delta.channel === DeltaChannel.MESSAGE || delta.channel === DeltaChannel.REASONING;
+    if (!this.#context.terminal.tty || !isText) {
       return;
     }
-    if (this.#streamed.itemId !== delta.itemId) {
-      this.#closeText();
-      this.#streamed = { itemId: delta.itemId, text: "" };
+    if (this.#writing !== delta.itemId) {
+      this.#endText();
+      this.#writing = delta.itemId;
     }
+    const shown = this.#shown.get(delta.itemId) ?? "";
     const plain = plainText(delta.text);
     // Text begins at its first word: the full text is compared without the space around it.
-    const text = this.#streamed.text === "" ? plain.trimStart() : plain;
-    this.#streamed.text += text;
+    const text = shown === "" ? plain.trimStart() : plain;
+    this.#shown.set(delta.itemId, shown + text);
     this.#writeText(delta.channel === DeltaChannel.MESSAGE ? "plain" : "dim", text);
   }
 
   #writeText(tone: Tone, text: string): void {
     if (text !== "") {
-      this.#clearStatus();
-      this.#context.terminal.write(this.#paint(tone, text));
+      this.#status.hide();
+      this.#context.terminal.write(paintTone(this.#context.paint, tone, text));
       this.#inText = true;
     }
   }
 
-  #closeText(): void {
+  #endText(): void {
     if (this.#inText) {
       this.#context.terminal.write("\n");
       this.#inText = false;
     }
+    this.#writing = "";
+    for (const line of this.#held.splice(0)) {
+      this.#print(line);
+    }
+  }
+
+  #withoutFolder(line: Line): Line {
+    const folder = this.#workingDirectory;
+    return folder === "" ? line : { ...line, text: line.text.replaceAll(`${folder}/`, "") };
   }
 
   #print(line: Line): void {
-    this.#clearStatus();
-    this.#context.print(this.#paint(line.tone, line.text));
-  }
-
-  #paint(tone: Tone, text: string): string {
-    const { paint } = this.#context;
-    switch (tone) {
-      case "plain":
-        return text;
-      case "dim":
-        return paint.dim(text);
-      case "tool":
-        return paint.cyan(text);
-      case "good":
-        return paint.green(text);
-      case "warning":
-        return paint.yellow(text);
-      case "bad":
-        return paint.red(text);
-      default:
-        return tone satisfies never;
-    }
-  }
-
-  #noteStatus({ event }: RunEvent): void {
-    switch (event.case) {
-      case "progress":
-        this.#status = event.value.text || event.value.status || this.#status;
-        return;
-      case "runStateChanged":
-      case "toolCall":
-      case "command":
-        this.#status = event.case === "toolCall" ? event.value.title || event.value.name : "working";
-        return;
-      default:
-        return;
-    }
-  }
-
-  #tick(): void {
-    if (this.#inText) {
-      return; // the text that comes in shows that something goes on
-    }
-    const elapsed = duration(Date.now() - this.#started);
-    const text = `${spinner[this.#ticks++ % spinner.length]} ${elapsed}  ${plainText(this.#status).replace(/\s+/g, " ")}`;
-    this.#context.terminal.write(
-      `\r\x1b[K${this.#context.paint.dim(shorten(text, this.#context.terminal.columns - 1))}`,
-    );
-    this.#statusShown = true;
-  }
-
-  #clearStatus(): void {
-    if (this.#statusShown) {
-      this.#context.terminal.write("\r\x1b[K");
-      this.#statusShown = false;
-    }
+    this.#status.hide();
+    this.#context.print(paintTone(this.#context.paint, line.tone, line.text));
   }
 }

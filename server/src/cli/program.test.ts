@@ -174,6 +174,25 @@ test("on a terminal text appears as it is written, once", async () => {
   expect(out).not.toContain("evil");
 });
 
+test("events that come while text is written wait until it is complete, and none is shown twice", async () => {
+  service.onRun = async (run) => {
+    await expect.poll(() => service.openWatches).toBe(1);
+    run.delta({ itemId: "m1", channel: 1, text: "first " });
+    run.append({ case: "warning", value: { text: "in between" } });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    run.delta({ itemId: "m1", channel: 1, text: "text" });
+    run.delta({ itemId: "m2", channel: 1, text: "second" });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    run.append({ case: "message", value: { role: 2, text: "first text" } }, "m1");
+    run.append({ case: "message", value: { role: 2, text: "second text" } }, "m2");
+    run.move(RunState.COMPLETED, RunOutcome.NO_CHANGES);
+  };
+  const { out } = await result(["run", "fix", "--no-color"], { tty: true });
+  expect(out).toContain("first text\n! in between\nsecond text\n");
+  const program = await result(["watch", "last"]);
+  expect(program.out).toContain("! in between\nfirst text\nsecond text\n");
+});
+
 test("terminal sequences of an agent are not printed, in no event", async () => {
   const evil = "\x1b]0;evil\x07\x1b[2Jtext";
   service.onRun = (run) => {

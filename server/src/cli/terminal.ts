@@ -25,7 +25,7 @@ export function processTerminal(): Terminal {
     interactive: process.stdin.isTTY === true && process.stdout.isTTY === true,
     tty: process.stdout.isTTY === true,
     get columns() {
-      return process.stdout.columns ?? 80;
+      return process.stdout.columns || 80; // a pseudo terminal without a size says 0
     },
     write: (text) => void process.stdout.write(text),
     note: (text) => void process.stderr.write(`${text}\n`),

@@ -49,7 +49,7 @@ export function ago(time: Instant | undefined, now = Date.now()): string {
 }
 
 /** "1.2k" for 1234. */
-export function count(value: bigint | number): string {
+function count(value: bigint | number): string {
   const number = Number(value);
   if (number < 1_000) {
     return String(number);

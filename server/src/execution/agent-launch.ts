@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { ErrorClass, type RunConfig, RunOutcome } from "@agent-manager/sdk/proto";
 import { resolveRunnerCommand } from "../runners/command-lookup.js";
 import type { Runner, RunnerProtocol } from "../runners/runner.js";
-import type { Sandbox } from "../sandbox/sandbox-provider.js";
+import type { Sandbox, SandboxProgram, SandboxProvider } from "../sandbox/sandbox-provider.js";
 import type { RunWithLog } from "../store/runs.js";
 import { agentEnvironment, agentHome, secretVariables } from "./agent-environment.js";
 import type { ExecutionContext } from "./execution-context.js";
@@ -17,6 +17,7 @@ export interface LaunchPreparation {
   readonly runner: Runner;
   readonly protocol: RunnerProtocol;
   readonly sandbox: Sandbox;
+  readonly sandboxes: SandboxProvider;
   readonly context: ExecutionContext;
 }
 
@@ -41,9 +42,9 @@ export function findRunner(runners: ReadonlyMap<string, Runner>, runnerId: strin
 
 /** Decides how the agent of a run is started, and makes its home. Throws RunFailure if its program is missing. */
 export async function prepareLaunch(preparation: LaunchPreparation): Promise<PreparedLaunch> {
-  const { run, config, runner, sandbox, context } = preparation;
+  const { run, config, runner, sandbox, sandboxes, context } = preparation;
   const { serverEnvironment } = context;
-  const home = agentHome(context.dataDir, runner.id, run.project_root);
+  const home = agentHome(run.data_dir, runner.id, run.project_root);
   const launch = runner.launch({
     runId: run.run_id,
     command: await findCommand(runner, context),
@@ -57,7 +58,7 @@ export async function prepareLaunch(preparation: LaunchPreparation): Promise<Pre
   await writeHomeFiles(home, launch.files);
   const environment = agentEnvironment({ runId: run.run_id, runner, launch, config, home, serverEnvironment });
   const wanted = { command: launch.command, environment, workingDirectory: run.project_root };
-  const program = context.sandboxes.launch(sandbox, wanted);
+  const program = sandboxes.launch(sandbox, wanted);
   return {
     spec: makeSpec(preparation, program),
     environment: program.environment,
@@ -67,7 +68,7 @@ export async function prepareLaunch(preparation: LaunchPreparation): Promise<Pre
 
 function makeSpec(
   { run, config, runner, protocol, context }: LaunchPreparation,
-  program: ReturnType<ExecutionContext["sandboxes"]["launch"]>,
+  program: SandboxProgram,
 ): SupervisorSpec {
   return {
     version: PROTOCOL_VERSION,

@@ -13,7 +13,8 @@ export interface ExecutionContext {
   readonly writer: LogWriter;
   readonly hub: LogHub;
   readonly changes: RunChanges;
-  readonly sandboxes: SandboxProvider;
+  /** The sandboxes of a data directory, this server's own or another one's on the same host. */
+  readonly sandboxesIn: (dataDir: string) => SandboxProvider;
   readonly reviewer: Reviewer;
   readonly runners: ReadonlyMap<string, Runner>;
   /** Programs of runners from the configuration, by runner id; see resolveRunnerCommand. */
@@ -25,6 +26,10 @@ export interface ExecutionContext {
   /** How long an agent may take to end by itself after an interrupt, in milliseconds. */
   readonly graceMs: number;
   readonly maxActiveRuns: number;
+  /** How long the other servers take this one to be alive after its last word, in milliseconds. */
+  readonly leaseTtlMs: number;
+  /** How long after that a run whose host cannot be reached is given up, in milliseconds. */
+  readonly hostLostMs: number;
   readonly serverEnvironment: Readonly<Record<string, string | undefined>>;
   /** Aborted when the server leaves; agents go on without it. */
   readonly signal: AbortSignal;

@@ -1,11 +1,17 @@
+import { constants } from "node:fs";
+import { access } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ErrorClass, EventSource, RunOutcome, RunState } from "@agent-manager/sdk/proto";
 import { decideEnd, isActive } from "../domain/run-state.js";
+import { raiseEpoch } from "../store/run-events.js";
 import { findOwnedRuns, findQueuedRuns, type RunWithLog } from "../store/runs.js";
+import { findAbandonedRuns } from "../store/servers.js";
 import type { ExecutionContext } from "./execution-context.js";
 import { retryWhileUnavailable } from "./retry.js";
 import { FencedError, situation } from "./run-changes.js";
 import { RunExecution } from "./run-execution.js";
+import { ServerLease } from "./server-lease.js";
+import { readBootId } from "./supervisor/processes.js";
 
 /** How often the queue and the requests to stop are looked at without being poked. */
 const POLL_MS = 1_000;
@@ -52,13 +58,15 @@ export class Executor {
   }
 
   async #run(): Promise<void> {
-    const { db, serverId, signal } = this.context;
+    const { db, serverId, leaseTtlMs: ttlMs, signal } = this.context;
+    await new ServerLease({ db, serverId, ttlMs, signal }).start();
     const owned = await retryWhileUnavailable(() => findOwnedRuns(db, serverId), signal);
     for (const run of owned) this.#execute(run);
     while (!signal.aborted) {
       this.#poked = false;
       await retryWhileUnavailable(() => this.#admit(), signal);
-      await retryWhileUnavailable(() => this.#passOnStops(), signal);
+      await retryWhileUnavailable(() => this.#checkOwned(), signal);
+      await retryWhileUnavailable(() => this.#takeOverAbandoned(), signal);
       await this.#wait();
     }
   }
@@ -82,12 +90,15 @@ export class Executor {
   }
 
   async #claim(runId: string): Promise<void> {
-    const { changes, serverId } = this.context;
+    const { changes, serverId, dataDir } = this.context;
     let claimed = false;
     const run = await changes.change(runId, ({ state }) => {
       claimed = state === RunState.QUEUED; // decided again when someone else was first
       if (!claimed) return undefined;
-      return { transition: { from: state, to: RunState.STARTING, reason: "" }, set: { owner_id: serverId } };
+      return {
+        transition: { from: state, to: RunState.STARTING, reason: "" },
+        set: { owner_id: serverId, data_dir: dataDir },
+      };
     });
     if (claimed && run) this.#execute(run);
   }
@@ -110,7 +121,7 @@ export class Executor {
   /** An error of ours must not leave a run that looks alive. */
   async #giveUp(execution: RunExecution, error: unknown): Promise<void> {
     const { signal, log, changes } = this.context;
-    if (signal.aborted || error instanceof FencedError) return;
+    if (execution.left || error instanceof FencedError) return;
     const runId = execution.run.run_id;
     log.error({ err: error, run_id: runId }, "a run failed inside the server");
     execution.stop("stop");
@@ -130,11 +141,57 @@ export class Executor {
     );
   }
 
-  /** A stop may have been asked of another server, or before this one was restarted. */
-  async #passOnStops(): Promise<void> {
+  /** A stop may have been asked of another server; a run may have been taken over while this one was paused. */
+  async #checkOwned(): Promise<void> {
     if (this.#executions.size === 0) return;
-    const owned = await findOwnedRuns(this.context.db, this.context.serverId);
-    for (const run of owned) if (run.stop_time) this.stop(run.run_id);
+    const looked = [...this.#executions];
+    const owned = new Map(
+      (await findOwnedRuns(this.context.db, this.context.serverId)).map((run) => [run.run_id, run]),
+    );
+    for (const [runId, { execution }] of looked) {
+      const run = owned.get(runId);
+      if (!run) execution.leave();
+      else if (run.stop_time) execution.stop("stop");
+    }
+  }
+
+  async #takeOverAbandoned(): Promise<void> {
+    const { db, serverId, hostLostMs } = this.context;
+    for (const { run, bootId, expiredMs } of await findAbandonedRuns(db)) {
+      if (run.owner_id === serverId) continue; // our own lease: it was renewed too late, and still nobody came
+      if (bootId === readBootId() && (await isReachable(run))) await this.#takeOver(run);
+      else if (expiredMs > hostLostMs) await this.#giveUpHost(run);
+    }
+  }
+
+  /** The agent is on this host: go on where the other server stopped. */
+  async #takeOver({ run_id: runId, owner_id: ownerId }: RunWithLog): Promise<void> {
+    const { changes, serverId } = this.context;
+    let taken = false;
+    const run = await changes.change(runId, (current) => {
+      taken = current.owner_id === ownerId && isActive(current.state);
+      if (!taken) return undefined;
+      const text = "the server that looked after this run no longer answers; another one goes on with it";
+      const value = { code: "owner_changed", text };
+      const event = {
+        occurTimeMs: Date.now(),
+        source: EventSource.MANAGER,
+        event: { case: "warning" as const, value },
+      };
+      return { set: { owner_id: serverId }, events: [event] };
+    });
+    if (taken && run) this.#execute(run);
+  }
+
+  /** The agent's host is gone as far as anyone can tell. The epoch keeps a server that comes back from going on. */
+  async #giveUpHost({ run_id: runId, owner_id: ownerId }: RunWithLog): Promise<void> {
+    await raiseEpoch(this.context.db, runId);
+    const reason = "the host of the run's agent no longer answers; everything up to then is kept";
+    await this.context.changes.change(runId, (current) =>
+      current.owner_id === ownerId && isActive(current.state)
+        ? { transition: decideEnd(situation(current), RunOutcome.LOST, 0, reason) }
+        : undefined,
+    );
   }
 
   async #wait(): Promise<void> {
@@ -147,4 +204,11 @@ export class Executor {
     timer.abort();
     this.#wake = undefined;
   }
+}
+
+async function isReachable(run: RunWithLog): Promise<boolean> {
+  return access(run.data_dir, constants.R_OK | constants.W_OK).then(
+    () => true,
+    () => false,
+  );
 }

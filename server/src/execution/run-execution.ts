@@ -13,7 +13,7 @@ import { create } from "@bufbuild/protobuf";
 import { decideEnd } from "../domain/run-state.js";
 import type { NewEvent } from "../log/event-encoding.js";
 import type { Runner, RunnerProtocol } from "../runners/runner.js";
-import type { Sandbox } from "../sandbox/sandbox-provider.js";
+import type { Sandbox, SandboxProvider } from "../sandbox/sandbox-provider.js";
 import { saveChangeSet } from "../store/change-sets.js";
 import { messageFromJson } from "../store/json.js";
 import { raiseEpoch, readRunLog } from "../store/run-events.js";
@@ -42,6 +42,8 @@ import { SupervisorLink } from "./supervisor-link.js";
 export class RunExecution {
   readonly #folder: RunFolder;
   readonly #config: RunConfig;
+  readonly #sandboxes: SandboxProvider;
+  readonly #leaving = new AbortController();
   readonly #signal: AbortSignal;
   #link: SupervisorLink | undefined;
   #stopCause: StopCause | undefined;
@@ -50,9 +52,10 @@ export class RunExecution {
     readonly run: RunWithLog,
     readonly context: ExecutionContext,
   ) {
-    this.#folder = runFolder(context.dataDir, run.run_id);
+    this.#folder = runFolder(run.data_dir, run.run_id);
+    this.#sandboxes = context.sandboxesIn(run.data_dir);
     this.#config = messageFromJson(RunConfigSchema, run.config);
-    this.#signal = context.signal;
+    this.#signal = AbortSignal.any([context.signal, this.#leaving.signal]);
     if (run.stop_time) this.#stopCause = "stop";
   }
 
@@ -60,6 +63,16 @@ export class RunExecution {
   stop(cause: StopCause): void {
     this.#stopCause ??= cause;
     this.#link?.stop(cause);
+  }
+
+  /** Leaves the run as it is: another server looks after it now. */
+  leave(): void {
+    this.#leaving.abort();
+  }
+
+  /** True once this server has left the run, by leave() or because it goes. */
+  get left(): boolean {
+    return this.#signal.aborted;
   }
 
   /** Resolves when the run has ended or waits for review, or when this server leaves it to the next one. */
@@ -77,7 +90,8 @@ export class RunExecution {
   }
 
   async #prepareSandbox(epoch: bigint): Promise<Sandbox> {
-    const { sandboxes, reviewer } = this.context;
+    const { reviewer } = this.context;
+    const sandboxes = this.#sandboxes;
     const startMs = Date.now();
     const sandboxId = this.run.run_id;
     try {
@@ -134,6 +148,7 @@ export class RunExecution {
       runner: this.#runner(),
       protocol: this.#protocol(),
       sandbox,
+      sandboxes: this.#sandboxes,
       context: this.context,
     });
     await this.#recordWarnings(warnings);

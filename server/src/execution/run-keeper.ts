@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { RunConfigSchema } from "@agent-manager/sdk/proto";
 import { isTerminal } from "../domain/run-state.js";
+import type { SandboxProvider } from "../sandbox/sandbox-provider.js";
 import { messageFromJson } from "../store/json.js";
 import { deleteOldRequests } from "../store/requests.js";
 import { findRun, type RunWithLog } from "../store/runs.js";
@@ -16,6 +17,10 @@ export class RunKeeper {
 
   constructor(readonly context: ExecutionContext) {}
 
+  get #sandboxes(): SandboxProvider {
+    return this.context.sandboxesIn(this.context.dataDir);
+  }
+
   start(): void {
     this.#loop = this.#run();
   }
@@ -25,27 +30,37 @@ export class RunKeeper {
     return this.#loop;
   }
 
-  /** Removes one run's sandbox and spool now. */
-  async remove(runId: string): Promise<void> {
-    await this.context.sandboxes.destroy(runId);
+  async #remove(runId: string): Promise<void> {
+    await this.#sandboxes.destroy(runId);
     await removeRunFolder(runFolder(this.context.dataDir, runId));
   }
 
   async #run(): Promise<void> {
     const { signal, log } = this.context;
+    await this.#recoverApplies().catch((error: unknown) =>
+      log.error({ err: error }, "an apply could not be recovered"),
+    );
     while (!signal.aborted) {
       await this.#sweep().catch((error: unknown) => log.warn({ err: error }, "old sandboxes could not be removed"));
       await sleep(SWEEP_MS, undefined, { signal }).catch(() => {});
     }
   }
 
+  /** An apply that a crash cut off is finished or rolled back before anybody looks at the project. */
+  async #recoverApplies(): Promise<void> {
+    for (const sandboxId of await this.#sandboxes.list()) {
+      const sandbox = await this.#sandboxes.open(sandboxId);
+      if (sandbox) await this.context.reviewer.recover(sandbox);
+    }
+  }
+
   async #sweep(): Promise<void> {
-    const { sandboxes, db, signal } = this.context;
-    for (const sandboxId of await sandboxes.list()) {
+    const { db, signal } = this.context;
+    for (const sandboxId of await this.#sandboxes.list()) {
       if (signal.aborted) return;
       const run = await findRun(db, sandboxId);
       // a sandbox without a run is not proof that it is ours to remove: the database may be another one
-      if (run && isTerminal(run.state) && isPastRetention(run)) await this.remove(sandboxId);
+      if (run && isTerminal(run.state) && isPastRetention(run)) await this.#remove(sandboxId);
     }
     await deleteOldRequests(db, KEEP_REQUESTS_DAYS);
   }

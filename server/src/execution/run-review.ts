@@ -35,7 +35,7 @@ export async function approveRun(approval: Approval, context: ExecutionContext):
   const { runId, digest, actor, comment } = approval;
   const run = await requireRun(runId, context);
   checkReviewable(run, digest);
-  const sandbox = await context.sandboxes.open(runId);
+  const sandbox = await context.sandboxesIn(run.data_dir).open(runId);
   if (!sandbox) throw new DomainError("SANDBOX_GONE", { run_id: runId });
   const result = await context.reviewer.apply({ sandbox, digest, signal: context.signal });
   if (result.kind === "stale") throw staleDigest(runId, digest, result.digest);

@@ -74,13 +74,22 @@ export function blobId(content: Buffer): string {
 }
 
 async function readAt(path: Buffer): Promise<Entry> {
+  for (let attempt = 0; attempt < 100; attempt += 1) {
+    const entry = await tryRead(path);
+    if (entry !== "swapped") return entry;
+  }
+  throw new Error("a file keeps being replaced while it is read; end what does that and try again");
+}
+
+/** "swapped" if something else took the path's place between two looks. */
+async function tryRead(path: Buffer): Promise<Entry | "swapped"> {
   const stats = await lstat(path, { bigint: true }).catch(whenAbsent);
   if (stats === undefined) return { kind: "absent" };
   if (stats.isDirectory()) return { kind: "folder" };
   if (stats.isSymbolicLink()) return readLink(path, stats);
   if (!stats.isFile()) return { kind: "special" };
   const file = await openRegular(path);
-  if (file === undefined) return readAt(path); // it was swapped between the two looks
+  if (file === undefined) return "swapped";
   try {
     return await readFile(file);
   } finally {
@@ -88,8 +97,12 @@ async function readAt(path: Buffer): Promise<Entry> {
   }
 }
 
-async function readLink(path: Buffer, stats: BigIntStats): Promise<Entry> {
-  const bytes = await readlink(path, { encoding: "buffer" });
+async function readLink(path: Buffer, stats: BigIntStats): Promise<Entry | "swapped"> {
+  const bytes = await readlink(path, { encoding: "buffer" }).catch((error: unknown) => {
+    if (["EINVAL", "ENOENT"].includes(errorCode(error) ?? "")) return undefined;
+    throw error;
+  });
+  if (bytes === undefined) return "swapped";
   return { kind: "file", version: { mode: linkMode, id: blobId(bytes) }, content: { kind: "held", bytes }, stats };
 }
 

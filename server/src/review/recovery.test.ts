@@ -50,7 +50,7 @@ function work(folder: string): void {
 }
 
 describe("an apply that is killed", () => {
-  test("at any point is finished by recover, and once finished stays so", async () => {
+  test("at any point is finished by recover, and once finished stays so", { timeout: 240_000 }, async () => {
     let nth = 1;
     for (; ; nth += 1) {
       using trial = await startReviewTrial({ kind: "dirty" });
@@ -71,7 +71,7 @@ describe("an apply that is killed", () => {
 
   test("at any point is undone if a human has edited a path that was still to be written", async () => {
     let undone = 0;
-    for (let nth = 1; ; nth += 3) {
+    for (let nth = 1; ; nth += 5) {
       using trial = await startReviewTrial();
       const before = readTree(trial.project);
       work(trial.workspace);

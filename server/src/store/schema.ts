@@ -14,6 +14,7 @@ export interface Database {
   log_head: LogHeadTable;
   change_set: ChangeSetTable;
   request: RequestTable;
+  server: ServerTable;
 }
 
 /** A connection or a transaction: store functions take either. */
@@ -108,6 +109,8 @@ export interface RunTable {
   sandbox: ColumnType<unknown, string | null, string | null>;
   /** The server that looks after the run; null while queued. */
   owner_id: string | null;
+  /** The data directory that holds the run's state folder and sandbox, on its owner's host; empty until claimed. */
+  data_dir: Generated<string>;
 }
 
 /** The narrow part of a run that every append updates. */
@@ -147,6 +150,17 @@ export interface ChangeSetTable {
   create_time: Immutable<Date>;
   /** agent_manager.v1.ChangeSet. */
   change_set: Immutable<Buffer>;
+}
+
+/** The servers of this database and until when each may be taken to be alive. */
+export interface ServerTable {
+  server_id: Immutable<string>;
+  /** Raised at every start of the server. */
+  epoch: BigInteger;
+  /** By the database's clock. */
+  lease_until: Date;
+  /** Identifies the boot of the server's host. */
+  boot_id: string;
 }
 
 /** Answers by request_id, for replay. */

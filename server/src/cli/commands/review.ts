@@ -15,7 +15,7 @@ export const addReviewCommands: RegisterCommand = (program, withContext) => {
   program
     .command("approve <run>")
     .description("Apply a run's changes to the project: all of them, or none and a list of conflicts.")
-    .option("--digest <digest>", "approve only if the changes are still these (see `agent-manager diff`)")
+    .option("--digest <digest>", "approve only if the changes are still these (see `agent-manager show`)")
     .option("--comment <text>", "why")
     .addHelpText(
       "after",

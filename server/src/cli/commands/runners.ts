@@ -31,7 +31,7 @@ export const addRunnersCommand: RegisterCommand = (program, withContext) => {
 };
 
 /** "yes", "no", or that it cannot be told. */
-export function signInWord(state: AuthenticationState): string {
+function signInWord(state: AuthenticationState): string {
   switch (state) {
     case AuthenticationState.SIGNED_IN:
       return "yes";

@@ -78,12 +78,21 @@ export const initial: Migration = {
         usage jsonb not null default '{}',
         change_set jsonb,
         sandbox jsonb,
-        owner_id uuid
+        owner_id uuid,
+        data_dir text not null default ''
       )`.execute(db);
     await sql`create index run_task on run (task_id, run_id)`.execute(db);
     await sql`create index run_labels on run using gin (labels jsonb_path_ops)`.execute(db);
     await sql`create index run_project on run (project_root, run_id)`.execute(db);
     await sql`create index run_state on run (state, run_id)`.execute(db);
+
+    await sql`
+      create table server (
+        server_id uuid primary key,
+        epoch bigint not null,
+        lease_until timestamptz not null,
+        boot_id text not null
+      )`.execute(db);
 
     await sql`
       create table run_log (
