@@ -12,7 +12,15 @@ export default defineConfig({
           hookTimeout: 60_000,
         },
       },
-      { test: { name: "e2e", include: ["test/e2e/**/*.test.ts"], testTimeout: 120_000, hookTimeout: 120_000 } },
+      {
+        test: {
+          name: "e2e",
+          globalSetup: ["test/support/postgres-broker.ts"],
+          include: ["test/e2e/**/*.test.ts"],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
+      },
       { test: { name: "runners", include: ["test/runners/**/*.test.ts"], testTimeout: 300_000, hookTimeout: 300_000 } },
     ],
   },
