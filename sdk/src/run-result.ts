@@ -30,6 +30,8 @@ export type RunResult = RunResultBase &
     | { readonly kind: "stopped" }
     /** The machine or the run's supervisor went away. */
     | { readonly kind: "lost" }
+    /** A quota of output, or the disk, ran out. */
+    | { readonly kind: "resourceExhausted" }
     /** An outcome that this SDK does not know; see `run.outcome`. */
     | { readonly kind: "other" }
   );
@@ -70,6 +72,8 @@ function kindOf(run: Run): RunResultKind {
       return "stopped";
     case RunOutcome.LOST:
       return "lost";
+    case RunOutcome.RESOURCE_EXHAUSTED:
+      return "resourceExhausted";
     default:
       return run.state === RunState.CANCELLED ? "stopped" : "other";
   }

@@ -39,6 +39,12 @@ const schema = z.strictObject({
   stop_grace_ms: z.coerce.number().int().min(0).max(600_000).default(5_000),
   lease_ttl_ms: z.coerce.number().int().min(500).max(600_000).default(15_000),
   host_lost_ms: z.coerce.number().int().min(0).max(86_400_000).default(60_000),
+  max_output_bytes: z.coerce
+    .number()
+    .int()
+    .min(65_536)
+    .default(4 * 1024 ** 3),
+  disk_full_limit_ms: z.coerce.number().int().min(0).max(86_400_000).default(600_000),
   project_roots: list.default([]),
   runner_commands: z.record(z.string(), z.union([z.string(), z.array(z.string())])).default({}),
 });
@@ -65,6 +71,8 @@ const environmentNames: Readonly<Partial<Record<Setting, string>>> = {
   stop_grace_ms: "AGENT_MANAGER_STOP_GRACE_MS",
   lease_ttl_ms: "AGENT_MANAGER_LEASE_TTL_MS",
   host_lost_ms: "AGENT_MANAGER_HOST_LOST_MS",
+  max_output_bytes: "AGENT_MANAGER_MAX_OUTPUT_BYTES",
+  disk_full_limit_ms: "AGENT_MANAGER_DISK_FULL_LIMIT_MS",
   project_roots: "AGENT_MANAGER_PROJECT_ROOTS",
 };
 

@@ -152,6 +152,8 @@ async function buildParts(
     dataDir: dataDir.path,
     graceMs: config.stop_grace_ms,
     maxActiveRuns: config.max_active_runs,
+    maxOutputBytes: config.max_output_bytes,
+    diskFullLimitMs: config.disk_full_limit_ms,
     leaseTtlMs: config.lease_ttl_ms,
     hostLostMs: config.host_lost_ms,
     serverEnvironment: process.env,

@@ -1,4 +1,4 @@
-import { readdir, readFile, readlink, realpath } from "node:fs/promises";
+import { readdir, readFile, readlink } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { program, testEnvironment } from "./server.js";
@@ -38,17 +38,25 @@ export async function runServe({
 
 /** The processes of a data directory's own Postgres. */
 export async function findPostgres(dataDir: string): Promise<number[]> {
-  const cluster = await realpath(join(dataDir, "postgres")).catch(() => undefined);
-  if (cluster === undefined) return [];
-  const pids = (await readdir("/proc")).map(Number).filter((pid) => pid > 0);
-  const ours = await Promise.all(pids.map((pid) => isPostgresIn(cluster, pid)));
-  return pids.filter((_, index) => ours[index]);
+  return findProcesses("postgres", (folder) => folder === join(dataDir, "postgres"));
 }
 
-async function isPostgresIn(cluster: string, pid: number): Promise<boolean> {
+/** The supervisors of a data directory's runs. */
+export async function findSupervisors(dataDir: string): Promise<number[]> {
+  return findProcesses("agent-manager-s", (folder) => folder.startsWith(join(dataDir, "runs")));
+}
+
+/** Processes by name (the first 15 characters) and working directory. Data directories of tests hold no links. */
+async function findProcesses(name: string, matches: (folder: string) => boolean): Promise<number[]> {
+  const pids = (await readdir("/proc")).map(Number).filter((pid) => pid > 0);
+  const found = await Promise.all(pids.map((pid) => isProcess(pid, name, matches)));
+  return pids.filter((_, index) => found[index]);
+}
+
+async function isProcess(pid: number, name: string, matches: (folder: string) => boolean): Promise<boolean> {
   try {
-    const inCluster = (await readlink(`/proc/${pid}/cwd`)) === cluster;
-    return inCluster && (await readFile(`/proc/${pid}/comm`, "utf8")).trim() === "postgres";
+    const named = (await readFile(`/proc/${pid}/comm`, "utf8")).trim() === name;
+    return named && matches(await readlink(`/proc/${pid}/cwd`));
   } catch {
     return false; // ended meanwhile
   }

@@ -20,6 +20,7 @@ const outcomeCodes: Readonly<Record<RunResultKind, number>> = {
   rateLimited: 7,
   stopped: 8,
   lost: 9,
+  resourceExhausted: 1,
   runnerUnavailable: 1,
   runnerError: 1,
   sandboxFailed: 1,

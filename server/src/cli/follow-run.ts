@@ -74,6 +74,7 @@ const resultWords: Readonly<Record<RunResult["kind"], string>> = {
   sandboxFailed: "the sandbox failed",
   stopped: "the run was stopped",
   lost: "the run was lost",
+  resourceExhausted: "a quota of output, or the disk, ran out",
   other: "the run ended",
 };
 

@@ -111,6 +111,7 @@ function endState(outcome: RunOutcome): RunState {
     case RunOutcome.RUNNER_ERROR:
     case RunOutcome.SANDBOX_FAILED:
     case RunOutcome.LOST:
+    case RunOutcome.RESOURCE_EXHAUSTED:
       return RunState.FAILED;
     default:
       return outcome satisfies never;

@@ -43,6 +43,10 @@ function describeStop({ cause }: AgentEnding["exit"]): RunEnding | undefined {
       return ending(RunOutcome.TIMED_OUT, "the agent wrote nothing for too long");
     case "shutdown":
       return ending(RunOutcome.LOST, "the run's supervisor was told to end, for example by a shutdown of the machine");
+    case "outputQuota":
+      return ending(RunOutcome.RESOURCE_EXHAUSTED, "the agent wrote more output than is allowed");
+    case "diskFull":
+      return ending(RunOutcome.RESOURCE_EXHAUSTED, "the disk was full for too long");
     case null:
       return undefined;
     default:

@@ -81,6 +81,8 @@ function makeSpec(
     timeoutMs: config.timeoutMs ?? 0,
     inactivityTimeoutMs: config.inactivityTimeoutMs ?? 0,
     graceMs: context.graceMs,
+    maxOutputBytes: context.maxOutputBytes,
+    diskFullLimitMs: context.diskFullLimitMs,
     interrupt: protocol.interrupt() ?? null,
   };
 }

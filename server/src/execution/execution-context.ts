@@ -26,6 +26,10 @@ export interface ExecutionContext {
   /** How long an agent may take to end by itself after an interrupt, in milliseconds. */
   readonly graceMs: number;
   readonly maxActiveRuns: number;
+  /** A run whose agent wrote more than this is ended, in bytes. */
+  readonly maxOutputBytes: number;
+  /** How long an agent may wait for a full disk before it is ended, in milliseconds. */
+  readonly diskFullLimitMs: number;
   /** How long the other servers take this one to be alive after its last word, in milliseconds. */
   readonly leaseTtlMs: number;
   /** How long after that a run whose host cannot be reached is given up, in milliseconds. */

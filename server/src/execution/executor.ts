@@ -3,6 +3,7 @@ import { access } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ErrorClass, EventSource, RunOutcome, RunState } from "@agent-manager/sdk/proto";
 import { decideEnd, isActive } from "../domain/run-state.js";
+import { failpoint } from "../failpoint.js";
 import { raiseEpoch } from "../store/run-events.js";
 import { findOwnedRuns, findQueuedRuns, type RunWithLog } from "../store/runs.js";
 import { findAbandonedRuns } from "../store/servers.js";
@@ -100,6 +101,7 @@ export class Executor {
         set: { owner_id: serverId, data_dir: dataDir },
       };
     });
+    failpoint("executor.claimed");
     if (claimed && run) this.#execute(run);
   }
 

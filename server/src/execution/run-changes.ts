@@ -1,5 +1,6 @@
 import { EventSource, RunOutcome, type RunState } from "@agent-manager/sdk/proto";
 import { isTerminal, type Transition, taskStateAfter } from "../domain/run-state.js";
+import { failpoint } from "../failpoint.js";
 import { encodeEvent, type NewEvent } from "../log/event-encoding.js";
 import type { LogHub } from "../log/log-hub.js";
 import { placeEvents } from "../log/log-writer.js";
@@ -55,6 +56,7 @@ export class RunChanges {
     const taskState = decision.transition && taskStateAfter(decision.transition.to);
     const change = { runId: run.run_id, version: run.version, set, taskState, events, epoch };
     const row = await changeRun(this.options.db, change);
+    failpoint("change.committed");
     if (row) this.options.hub.publish(run.run_id, placeEvents(events, row));
     return row !== undefined;
   }

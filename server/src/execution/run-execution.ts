@@ -11,6 +11,7 @@ import {
 } from "@agent-manager/sdk/proto";
 import { create } from "@bufbuild/protobuf";
 import { decideEnd } from "../domain/run-state.js";
+import { failpoint } from "../failpoint.js";
 import type { NewEvent } from "../log/event-encoding.js";
 import type { Runner, RunnerProtocol } from "../runners/runner.js";
 import type { Sandbox, SandboxProvider } from "../sandbox/sandbox-provider.js";
@@ -98,7 +99,9 @@ export class RunExecution {
       const sandbox =
         (await sandboxes.open(sandboxId)) ??
         (await sandboxes.create({ sandboxId, projectRoot: this.run.project_root, signal: this.#signal }));
+      failpoint("run.sandbox-made");
       await reviewer.captureBase(sandbox, this.#signal);
+      failpoint("run.base-captured");
       await this.#recordSandbox(sandbox, Date.now() - startMs, epoch);
       return sandbox;
     } catch (error) {
@@ -229,9 +232,11 @@ export class RunExecution {
   }
 
   async #finish(sandbox: Sandbox, ending: RunEnding, epoch: bigint): Promise<void> {
+    failpoint("run.agent-ended");
     const changeSet = await this.context.reviewer.computeChangeSet(sandbox, this.#signal);
     const { digest, files, additions, deletions, warnings } = changeSet;
     await this.#retry(() => saveChangeSet(this.context.db, withRunId(changeSet, this.run.run_id)));
+    failpoint("run.change-set-saved");
     const summary = create(ChangeSetSummarySchema, { digest, files: files.length, additions, deletions });
     const computed = event(EventSource.SANDBOX, { case: "changeSet", value: { summary, warnings } });
     await this.#end(ending, files.length, [computed], epoch, {

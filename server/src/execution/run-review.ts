@@ -8,6 +8,7 @@ import {
 } from "@agent-manager/sdk/proto";
 import { DomainError } from "../domain/errors.js";
 import { decideReview } from "../domain/run-state.js";
+import { failpoint } from "../failpoint.js";
 import type { NewEvent } from "../log/event-encoding.js";
 import { messageFromJson } from "../store/json.js";
 import { findRun, type RunWithLog } from "../store/runs.js";
@@ -44,6 +45,7 @@ export async function approveRun(approval: Approval, context: ExecutionContext):
     throw applyConflict(runId, result.conflicts);
   }
   const files = [...result.files];
+  failpoint("review.applied");
   const completed = await context.changes.change(runId, (current) => {
     if (current.state === RunState.COMPLETED) return undefined; // another approval of the same digest was first
     return {

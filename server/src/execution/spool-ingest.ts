@@ -1,6 +1,7 @@
 import { EventDeltaSchema } from "@agent-manager/sdk/proto";
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { failpoint } from "../failpoint.js";
 import { encodeEvent, type NewEvent } from "../log/event-encoding.js";
 import type { LogHub } from "../log/log-hub.js";
 import type { LogWriter } from "../log/log-writer.js";
@@ -92,6 +93,7 @@ export class SpoolIngest {
     }
     this.#readOffset = batch.endOffset;
     if (events.length > 0) await this.#commit(events, batch.endOffset);
+    failpoint("ingest.before-writes");
     for (const write of writes) this.options.write(write);
     if (startedAtMs !== undefined) await this.options.onStarted(startedAtMs);
     return batch.records.length > 0;
@@ -101,6 +103,7 @@ export class SpoolIngest {
     const { runId, epoch, writer } = this.options;
     const fromOffset = this.#committedOffset;
     const result = await writer.append({ runId, epoch, fromOffset, toOffset, events: events.map(encodeEvent) });
+    failpoint("ingest.committed");
     if (result.kind === "refused") await this.#explainRefusal(toOffset);
     this.#committedOffset = toOffset;
     await this.options.onCommitted(events);

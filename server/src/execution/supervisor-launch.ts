@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { copyFile, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { failpoint, failpointEnvironment } from "../failpoint.js";
 import type { RunFolder } from "./run-folder.js";
 import { NONCE_VARIABLE } from "./supervisor/agent-process.js";
 import { writeDurably } from "./supervisor/durable-file.js";
@@ -25,12 +26,14 @@ export async function launchSupervisor({ folder, spec, environment }: Supervisor
   const program = join(folder.path, "supervisor.mjs");
   await copyFile(BUNDLE, program);
   writeDurably(join(folder.path, "spec.json"), JSON.stringify(spec));
+  failpoint("launch.spec-written");
   const child = spawn(process.execPath, ["--max-old-space-size=128", program, folder.path], {
     cwd: folder.path,
-    env: { ...environment, [NONCE_VARIABLE]: spec.nonce },
+    env: { ...environment, [NONCE_VARIABLE]: spec.nonce, ...failpointEnvironment() },
     detached: true,
     stdio: "ignore",
   });
   await new Promise<void>((resolve, reject) => child.once("spawn", resolve).once("error", reject));
   child.unref();
+  failpoint("launch.spawned");
 }

@@ -50,7 +50,6 @@ export class SupervisorLink {
   async keep(): Promise<void> {
     const state = await this.#awaitState();
     while (!this.options.signal.aborted && state && isRunning(state)) await this.#connectOnce();
-    this.#connection?.close();
     this.#gone = !this.options.signal.aborted;
     this.options.onChange();
   }
@@ -84,6 +83,7 @@ export class SupervisorLink {
       // it has just ended, or refuses us: the loop looks whether it lives
     } finally {
       signal.removeEventListener("abort", closed);
+      this.#connection?.close(); // on abort it is still open, and would keep this process from ending
       this.#connection = undefined;
     }
     onChange();

@@ -171,7 +171,7 @@ export interface AgentExit {
   readonly cause: StopCause | null;
 }
 
-export type StopCause = "stop" | "timeout" | "inactivity" | "shutdown";
+export type StopCause = "stop" | "timeout" | "inactivity" | "shutdown" | "outputQuota" | "diskFull";
 
 /** How the agent's work ended, by its protocol; exit codes decide nothing on their own. */
 export type AgentOutcome =

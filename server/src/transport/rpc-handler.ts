@@ -62,6 +62,8 @@ function createRouter({ routes, interceptors, log, draining, shutdown }: RpcHand
     // gzip takes three times the CPU of everything else in a stream of events, a few hundred bytes each; and a
     // small compressed message could blow up to the read limit. Requests that are compressed are refused.
     acceptCompression: [],
+    // People write JSON by hand, and a misspelt field that is ignored does something else than they asked for.
+    jsonOptions: { ignoreUnknownFields: false },
   });
   routes(router);
   return router;

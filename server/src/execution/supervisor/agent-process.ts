@@ -28,6 +28,7 @@ export class AgentProcess {
   #child: ChildProcess | undefined;
   #cause: StopCause | null = null;
   #ladder: NodeJS.Timeout | undefined;
+  #ended = false;
 
   constructor(readonly options: AgentProcessOptions) {}
 
@@ -71,7 +72,9 @@ export class AgentProcess {
     this.#child?.stdin?.end();
   }
 
+  /** Does nothing once the agent has ended: what is left in its pipes is read whatever happens. */
   pause(): void {
+    if (this.#ended) return;
     for (const [, stream] of this.outputs()) stream.pause();
   }
 
@@ -97,6 +100,8 @@ export class AgentProcess {
     if (!child) throw new Error("end() before spawn()");
     const exit = await exited(child);
     clearTimeout(this.#ladder);
+    this.#ended = true;
+    this.resume();
     await settlesWithin(this.#closed(), DRAIN_MS);
     const orphansKilled = await this.#killOrphans();
     await settlesWithin(this.#closed(), DRAIN_MS);

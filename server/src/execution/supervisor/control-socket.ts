@@ -14,6 +14,8 @@ export interface ControlSocketOptions {
  */
 export class ControlSocket {
   readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  /** Those that have said hello. */
   readonly #clients = new Set<Socket>();
   #epoch = -1n;
 
@@ -34,7 +36,8 @@ export class ControlSocket {
   }
 
   close(): Promise<void> {
-    for (const client of this.#clients) client.end();
+    // also those whose hello is still on its way: one left open would keep this process, and its server waiting
+    for (const socket of this.#sockets) socket.destroySoon();
     return new Promise((resolve) => this.#server.close(() => resolve()));
   }
 
@@ -42,7 +45,11 @@ export class ControlSocket {
     const reader = new MessageReader<ServerMessage>();
     socket.setEncoding("utf8");
     socket.on("error", () => socket.destroy());
-    socket.on("close", () => this.#clients.delete(socket));
+    this.#sockets.add(socket);
+    socket.on("close", () => {
+      this.#sockets.delete(socket);
+      this.#clients.delete(socket);
+    });
     socket.on("data", (chunk: string) => {
       try {
         for (const message of reader.read(chunk)) this.#handle(socket, message);

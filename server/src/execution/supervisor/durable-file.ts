@@ -1,5 +1,6 @@
 import { closeSync, fsyncSync, openSync, renameSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
+import { failpoint } from "../../failpoint.js";
 
 /** Writes a file so that after any crash it is there whole or not at all. */
 export function writeDurably(path: string, content: string | Uint8Array, mode = 0o600): void {
@@ -11,6 +12,7 @@ export function writeDurably(path: string, content: string | Uint8Array, mode = 
   } finally {
     closeSync(file);
   }
+  failpoint("durable.before-rename");
   renameSync(temporary, path);
   syncFolder(dirname(path));
 }

@@ -4,7 +4,7 @@
  */
 export const PROTOCOL_VERSION = 1;
 
-export type StopCause = "stop" | "timeout" | "inactivity" | "shutdown";
+export type StopCause = "stop" | "timeout" | "inactivity" | "shutdown" | "outputQuota" | "diskFull";
 
 export type ServerMessage =
   /** Must come first. A wrong nonce or an older epoch than one seen before ends the connection. */
@@ -37,6 +37,10 @@ export interface SupervisorSpec {
   /** 0: no limit. */
   readonly inactivityTimeoutMs: number;
   readonly graceMs: number;
+  /** The agent is ended when its spool is larger than this, in bytes. */
+  readonly maxOutputBytes: number;
+  /** The agent is ended when the disk has taken nothing for this long. */
+  readonly diskFullLimitMs: number;
   /** The line that interrupts the agent's turn; null if the runner has none. */
   readonly interrupt: string | null;
 }

@@ -48,6 +48,8 @@ function spec(command: [string, ...string[]], overrides: Partial<SupervisorSpec>
     timeoutMs: 60_000,
     inactivityTimeoutMs: 0,
     graceMs: 200,
+    maxOutputBytes: 1e9,
+    diskFullLimitMs: 600_000,
     interrupt: null,
     ...overrides,
   };
@@ -189,6 +191,17 @@ describe("a supervisor", () => {
     expect(exitOf(await run(spec(sh("sleep 300"), limits)))).toMatchObject({ cause });
   });
 
+  test("ends an agent that floods, within its quota and a pipe's worth, and says so", async () => {
+    const maxOutputBytes = 200_000;
+    const records = await run(
+      spec(sh("while :; do echo 0123456789012345678901234567890123456789; done"), { maxOutputBytes }),
+    );
+    expect(exitOf(records)).toMatchObject({ cause: "outputQuota" });
+    const written = records.reduce((sum, { payload }) => sum + payload.length + 26, 0);
+    expect(written).toBeGreaterThan(maxOutputBytes);
+    expect(written).toBeLessThan(maxOutputBytes + 1_000_000);
+  });
+
   test("says why an agent could not be started", async () => {
     const records = await run(spec(["/nonexistent/agent"]));
     expect(exitOf(records)).toMatchObject({ code: 127 });
@@ -210,6 +223,18 @@ describe("a supervisor", () => {
       expect(lines).toEqual(Array.from({ length: 3_000 }, (_, index) => String(index)));
     } finally {
       execFileSync("umount", ["-l", disk]);
+    }
+  });
+
+  test("ends an agent that waited too long for a full disk, and still records how it ended", async () => {
+    if (process.getuid?.() !== 0) return; // only root can mount the small disk
+    execFileSync("mount", ["-t", "tmpfs", "-o", "size=400k", "tmpfs", folder]);
+    try {
+      const flood = "while :; do echo 0123456789012345678901234567890123456789; done";
+      const records = await run(spec(sh(flood), { diskFullLimitMs: 500 }));
+      expect(exitOf(records)).toMatchObject({ cause: "diskFull" });
+    } finally {
+      execFileSync("umount", ["-l", folder]);
     }
   });
 });

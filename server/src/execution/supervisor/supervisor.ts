@@ -1,4 +1,6 @@
+import { rmSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
+import { failpoint } from "../../failpoint.js";
 import { type ControlEntry, encodeControl, encodeStdin } from "../spool/control.js";
 import { RecordKind, type SpoolRecord } from "../spool/record.js";
 import { SpoolWriter } from "../spool/spool-writer.js";
@@ -18,6 +20,9 @@ import { Redactor } from "./redactor.js";
 
 const SYNC_INTERVAL_MS = 100;
 const RETRY_WRITE_MS = 250;
+/** Kept so that a full disk still takes the last records. */
+const RESERVE_FILE = "reserve";
+const RESERVE_BYTES = 64 * 1024;
 
 /** Runs one agent from its launch gate to its last byte. */
 export class Supervisor {
@@ -29,6 +34,7 @@ export class Supervisor {
   #unwritten: SpoolRecord[] = [];
   #retry: NodeJS.Timeout | undefined;
   #lastOutputMs = Date.now();
+  #diskFullSinceMs: number | undefined;
 
   constructor(readonly spec: SupervisorSpec) {
     this.#redactor = new Redactor(pick(process.env, spec.secrets));
@@ -44,7 +50,10 @@ export class Supervisor {
   /** Resolves with the exit code of the supervisor itself once the agent has ended and all is on disk. */
   async run(): Promise<number> {
     await this.#socket.listen();
+    this.#reserveRoom();
+    failpoint("supervisor.before-spawn");
     this.#agent.spawn();
+    failpoint("supervisor.spawned");
     this.#recordLaunch();
     this.#readOutput();
     this.#agent.openGate();
@@ -63,6 +72,14 @@ export class Supervisor {
     this.#agent.endInput(); // after an interrupt a closed input lets the agent end by itself
   }
 
+  #reserveRoom(): void {
+    try {
+      writeFileSync(RESERVE_FILE, Buffer.alloc(RESERVE_BYTES, 1));
+    } catch {
+      // the disk is full already: the first record waits for room like any other
+    }
+  }
+
   /** Until this is on disk the gate keeps the agent from starting. */
   #recordLaunch(): void {
     const supervisor = identifyProcess(process.pid);
@@ -76,6 +93,7 @@ export class Supervisor {
       agent,
     };
     writeDurably("state.json", JSON.stringify(state));
+    failpoint("supervisor.state-written");
     this.#append({ type: "started", pid: agent.pid, host: hostname() });
   }
 
@@ -140,9 +158,11 @@ export class Supervisor {
 
   async #finish(end: AgentEnd): Promise<void> {
     const entry: ControlEntry = { type: "exited", ...end };
+    failpoint("supervisor.agent-ended");
     this.#append(entry);
     while (this.#unwritten.length > 0) await new Promise((resolve) => setTimeout(resolve, RETRY_WRITE_MS));
     await this.#spool.sync();
+    failpoint("supervisor.end-recorded");
     writeDurably("exit.json", JSON.stringify(entry));
     await this.#socket.close();
     this.#spool.close();
@@ -174,13 +194,30 @@ export class Supervisor {
     try {
       this.#spool.append(this.#unwritten);
     } catch {
-      this.#agent.pause();
-      this.#retry = setTimeout(() => this.#flush(), RETRY_WRITE_MS);
+      this.#waitForDisk();
       return;
     }
     this.#unwritten = [];
-    this.#agent.resume();
+    this.#diskFullSinceMs = undefined;
+    if (this.#spool.offset > this.spec.maxOutputBytes) this.#endFlood();
+    else this.#agent.resume();
     this.#socket.broadcast({ type: "spooled", offset: this.#spool.offset });
+  }
+
+  #waitForDisk(): void {
+    const nowMs = performance.now();
+    this.#diskFullSinceMs ??= nowMs;
+    this.#agent.pause();
+    this.#retry = setTimeout(() => this.#flush(), RETRY_WRITE_MS);
+    if (nowMs - this.#diskFullSinceMs < this.spec.diskFullLimitMs) return;
+    rmSync(RESERVE_FILE, { force: true }); // room for the records that say how the run ended
+    this.stop("diskFull");
+  }
+
+  /** Not reading on is what ends a flood: the agent blocks on its pipe until the stop has ended it. */
+  #endFlood(): void {
+    this.#agent.pause();
+    this.stop("outputQuota");
   }
 }
 
