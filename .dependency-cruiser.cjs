@@ -44,7 +44,7 @@ module.exports = {
       from: { path: "^server/src/execution/supervisor/", pathNot: "\\.test\\.ts$" },
       to: {
         path: ["^server/src/", "node_modules"],
-        pathNot: ["^server/src/execution/(supervisor|spool)/", "@types/node"],
+        pathNot: ["^server/src/execution/(supervisor|spool)/", "^server/src/failpoint\\.ts$", "@types/node"],
       },
     },
     { name: "sdk-knows-no-server", severity: "error", from: { path: "^sdk/" }, to: { path: "^server/" } },

@@ -76,7 +76,7 @@ const environmentNames: Readonly<Partial<Record<Setting, string>>> = {
   project_roots: "AGENT_MANAGER_PROJECT_ROOTS",
 };
 
-export class ConfigError extends Error {
+class ConfigError extends Error {
   override readonly name = "ConfigError";
 }
 
@@ -164,7 +164,7 @@ export interface ListenAddress {
   readonly port: number;
 }
 
-export function formatAddress({ host, port }: ListenAddress): string {
+function formatAddress({ host, port }: ListenAddress): string {
   return `${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 

@@ -8,7 +8,7 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 const folder = `${root}.cache/bench-${process.pid}`;
 
 await build({
-  entryPoints: ["main", "processes/event-server", "processes/raw-server", "processes/reader"].map(
+  entryPoints: ["main"].map(
     (name) => `${root}test/bench/${name}.ts`,
   ),
   outdir: folder,

@@ -2,27 +2,13 @@ import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import type { Benchmark } from "./benchmark.js";
 import { append } from "./cases/append.js";
-import { fanOut } from "./cases/fan-out.js";
-import { growth } from "./cases/growth.js";
-import { latency } from "./cases/latency.js";
-import { memory } from "./cases/memory.js";
 import { pages } from "./cases/pages.js";
-import { replay } from "./cases/replay.js";
-import { restart } from "./cases/restart.js";
-import { runStart } from "./cases/run-start.js";
 import { formatTable, type Row } from "./report.js";
-import { Workbench } from "./workbench.js";
+import { BenchCluster, Workbench } from "./workbench.js";
 
 const benchmarks: readonly Benchmark[] = [
   append,
-  latency,
-  fanOut,
-  replay,
   pages,
-  runStart,
-  memory,
-  restart,
-  growth,
 ];
 
 /** Runs the named benchmarks, or all of them, and prints the table. Returns the exit code. */
@@ -41,12 +27,14 @@ export async function runBenchmarks(args: readonly string[]): Promise<number> {
   const events = Number(values.events ?? (quick ? 20_000 : 1_000_000));
   const rows: Row[] = [];
   const failed: string[] = [];
+  const cluster = new BenchCluster();
   for (const benchmark of chosen.length > 0 ? chosen : benchmarks) {
     if (!benchmark) continue;
-    const outcome = await runOne(benchmark, { quick, events });
+    const outcome = await runOne(benchmark, cluster, { quick, events });
     if (outcome) rows.push(...outcome);
     else failed.push(benchmark.name);
   }
+  await cluster.stop();
   console.log(`\n${new Date().toISOString()}, ${machine()}${quick ? ", quick" : ""}\n\n${formatTable(rows)}`);
   if (failed.length > 0) console.error(`failed: ${failed.join(", ")}`);
   return failed.length > 0 ? 1 : 0;
@@ -55,11 +43,12 @@ export async function runBenchmarks(args: readonly string[]): Promise<number> {
 /** Undefined if it failed: what was lost or came twice fails a benchmark, a slow figure does not. */
 async function runOne(
   benchmark: Benchmark,
+  cluster: BenchCluster,
   options: { readonly quick: boolean; readonly events: number },
 ): Promise<readonly Row[] | undefined> {
   const startMs = Date.now();
   console.log(`\n${benchmark.name}: ${benchmark.about}`);
-  const bench = await Workbench.open();
+  const bench = await Workbench.open(cluster);
   try {
     const rows = await benchmark.run({ ...options, bench, note: (text) => console.log(`  ${text}`) });
     for (const row of rows) console.log(`  ${row.what}: ${row.measured}; ${row.limit}; ${row.result} ${row.target}`);

@@ -5,23 +5,39 @@ import { openDatabase } from "../../server/src/database/pool.js";
 import { newId } from "../../server/src/domain/ids.js";
 import type { Database } from "../../server/src/store/schema.js";
 import { urlOf } from "../support/postgres.js";
-import { silent, startTestCluster, TEMPLATE } from "../support/postgres-cluster.js";
+import { silent, startTestCluster, TEMPLATE, type TestCluster } from "../support/postgres-cluster.js";
 import { makeRepository, startServer, type TestServer, type TestServerOptions } from "../support/server.js";
 
 export type BenchDatabase = Awaited<ReturnType<Workbench["openDatabase"]>>;
 
-/** What the benchmarks work on: one Postgres, one folder, and everything that has to be taken away again. */
+/** The Postgres of all benchmarks, started when the first asks for it. */
+export class BenchCluster {
+  #started: Promise<TestCluster> | undefined;
+
+  async connection(): Promise<TestCluster["connection"]> {
+    this.#started ??= startTestCluster();
+    return (await this.#started).connection;
+  }
+
+  async stop(): Promise<void> {
+    await (await this.#started)?.stop();
+  }
+}
+
+/** What one benchmark works on: databases, servers, folders, and everything that has to be taken away again. */
 export class Workbench {
   readonly #cleanUp: (() => Promise<unknown>)[] = [];
-  #cluster: Promise<Awaited<ReturnType<typeof startTestCluster>>> | undefined;
   #projects = 0;
 
-  private constructor(readonly folder: string) {
+  private constructor(
+    readonly folder: string,
+    readonly cluster: BenchCluster,
+  ) {
     this.onClose(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
   }
 
-  static async open(): Promise<Workbench> {
-    return new Workbench(await mkdtemp(join(tmpdir(), "am-bench-")));
+  static async open(cluster: BenchCluster): Promise<Workbench> {
+    return new Workbench(await mkdtemp(join(tmpdir(), "am-bench-")), cluster);
   }
 
   /** Done at the end, the latest first. */
@@ -31,16 +47,15 @@ export class Workbench {
 
   /** A fresh database with the current schema. */
   async openDatabase() {
-    const { connection } = await this.#startCluster();
+    const connection = await this.cluster.connection();
     const name = `bench_${newId().replaceAll("-", "")}`;
-    const maintenance = await openDatabase({ connection, log: silent });
-    await maintenance.pool.query(`create database ${name} template ${TEMPLATE}`);
-    await maintenance.close();
+    await this.#administer(`create database ${name} template ${TEMPLATE}`);
+    this.onClose(() => this.#administer(`drop database ${name} with (force)`));
     const own = { ...connection, database: name };
     const opened = await openDatabase<Database>({ connection: own, log: silent });
+    this.onClose(() => opened.close());
     // loads and COPYs of a million rows take longer than what the server allows itself
     opened.pool.on("connect", (client) => void client.query("set statement_timeout = 0").catch(() => {}));
-    this.onClose(() => opened.close());
     return { ...opened, url: urlOf(own) };
   }
 
@@ -63,11 +78,8 @@ export class Workbench {
     for (const step of this.#cleanUp.splice(0).reverse()) await step().catch((error: unknown) => console.error(error));
   }
 
-  #startCluster() {
-    if (!this.#cluster) {
-      this.#cluster = startTestCluster();
-      this.onClose(async () => (await this.#cluster)?.stop());
-    }
-    return this.#cluster;
+  async #administer(statement: string): Promise<void> {
+    const { pool, close } = await openDatabase({ connection: await this.cluster.connection(), log: silent });
+    await pool.query(statement).finally(close);
   }
 }

@@ -415,7 +415,7 @@ describe("a runner's program", () => {
   test("that the system cannot run ends its run as failed, with what the system says", async () => {
     await replaceAgent("#!/nonexistent/interpreter\n", 0o755);
     const { outcome, reason } = await runAndReadErrors();
-    expect(outcome).toBe("runnerUnavailable");
+    expect(outcome).toBe("runnerError");
     expect(reason).toContain("not found");
   });
 

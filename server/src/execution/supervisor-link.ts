@@ -97,6 +97,6 @@ export class SupervisorLink {
 }
 
 /** True while the supervisor that wrote this state lives. */
-export function isRunning(state: SupervisorState): boolean {
+function isRunning(state: SupervisorState): boolean {
   return state.bootId === readBootId() && isAlive(state.supervisor);
 }

@@ -11,9 +11,10 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import { type ApplyConflict, ApplyConflictKind } from "@agent-manager/sdk/proto";
+import { ApplyConflictKind } from "@agent-manager/sdk/proto";
 import { describe, expect, test } from "vitest";
 import { git, hashFolder, type ReviewTrial, readTree, startReviewTrial } from "../../../test/support/review-trial.js";
+import type { ApplyResult } from "./reviewer.js";
 
 function put(path: string, content: string): void {
   mkdirSync(dirname(path), { recursive: true });
@@ -208,6 +209,6 @@ test("the agent's own commits change neither the base nor the project's reposito
   expect(readTree(trial.project).get("a.txt")).toMatch(/agent\n$/);
 });
 
-function conflictsOf(result: { readonly conflicts?: readonly Omit<ApplyConflict, "$typeName">[] }) {
-  return result.conflicts?.map(({ path, kind }) => ({ path, kind }));
+function conflictsOf(result: ApplyResult) {
+  return result.kind === "conflict" ? result.conflicts.map(({ path, kind }) => ({ path, kind })) : undefined;
 }
