@@ -87,6 +87,10 @@ export class SpoolTranslator {
       }
       case "stopRequested":
         return this.#event(record, { case: "progress", value: { status: "stopping", text: entry.cause } });
+      case "outputLost": {
+        const text = `the disk stayed full for too long: ${entry.bytes} bytes of the agent's output could not be kept`;
+        return this.#event(record, { case: "warning", value: { code: "output_lost", text } });
+      }
       case "exited":
         return this.#translateExit(entry, record);
       default:

@@ -4,6 +4,8 @@ import type { StopCause } from "../supervisor/messages.js";
 export type ControlEntry =
   | { readonly type: "started"; readonly pid: number; readonly host: string }
   | { readonly type: "stopRequested"; readonly cause: StopCause }
+  /** The disk stayed full for longer than allowed: this much output could not be kept. */
+  | { readonly type: "outputLost"; readonly bytes: number }
   | {
       readonly type: "exited";
       readonly code: number | null;

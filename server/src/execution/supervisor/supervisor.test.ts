@@ -120,7 +120,6 @@ describe("a supervisor", () => {
     expect(textOf(records, RecordKind.stderr)).toEqual(["err"]);
     expect(records.findLast(({ kind }) => kind === RecordKind.stdout)?.flags).toBe(UNTERMINATED);
     expect(exitOf(records)).toMatchObject({ type: "exited", code: 3, signal: null, cause: null });
-    expect(JSON.parse(readFileSync(join(folder, "exit.json"), "utf8"))).toMatchObject({ code: 3 });
   });
 
   test("has the agent's identity on disk before the agent runs", async () => {

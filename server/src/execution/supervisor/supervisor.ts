@@ -160,10 +160,9 @@ export class Supervisor {
     const entry: ControlEntry = { type: "exited", ...end };
     failpoint("supervisor.agent-ended");
     this.#append(entry);
-    while (this.#unwritten.length > 0) await new Promise((resolve) => setTimeout(resolve, RETRY_WRITE_MS));
+    while (!this.#settled()) await new Promise((resolve) => setTimeout(resolve, RETRY_WRITE_MS));
     await this.#spool.sync();
     failpoint("supervisor.end-recorded");
-    writeDurably("exit.json", JSON.stringify(entry));
     await this.#socket.close();
     this.#spool.close();
   }
@@ -209,9 +208,32 @@ export class Supervisor {
     this.#diskFullSinceMs ??= nowMs;
     this.#agent.pause();
     this.#retry = setTimeout(() => this.#flush(), RETRY_WRITE_MS);
-    if (nowMs - this.#diskFullSinceMs < this.spec.diskFullLimitMs) return;
-    rmSync(RESERVE_FILE, { force: true }); // room for the records that say how the run ended
-    this.stop("diskFull");
+    if (nowMs - this.#diskFullSinceMs >= this.spec.diskFullLimitMs) this.stop("diskFull");
+  }
+
+  /** True once everything is in the spool, or the disk has been full for so long that the rest is given up. */
+  #settled(): boolean {
+    if (this.#unwritten.length === 0) return true;
+    const fullForMs = performance.now() - (this.#diskFullSinceMs ?? performance.now());
+    if (fullForMs < this.spec.diskFullLimitMs + RETRY_WRITE_MS) return false;
+    clearTimeout(this.#retry);
+    return this.#giveUpRest();
+  }
+
+  /** Uses the reserve to say how the run ended and how much output could not be kept. */
+  #giveUpRest(): boolean {
+    rmSync(RESERVE_FILE, { force: true });
+    const isControl = ({ kind }: SpoolRecord) => kind === RecordKind.control;
+    const lost = this.#unwritten.filter((record) => !isControl(record));
+    const lostBytes = lost.reduce((sum, { payload }) => sum + payload.length, 0);
+    const note = this.#record(RecordKind.control, encodeControl({ type: "outputLost", bytes: lostBytes }), 0);
+    try {
+      this.#spool.append([note, ...this.#unwritten.filter(isControl)]);
+    } catch {
+      return false; // not even that fits: wait on
+    }
+    this.#unwritten = [];
+    return true;
   }
 
   /** Not reading on is what ends a flood: the agent blocks on its pipe until the stop has ended it. */
