@@ -35,8 +35,8 @@ test("the variable names a path, or a program with arguments, spaces and all", a
   });
 });
 
-test("the configuration beats the variable", async () => {
-  const found = await resolveRunnerCommand(runner, { [variable]: "/no/such" }, program);
+test("the variable beats the configuration", async () => {
+  const found = await resolveRunnerCommand(runner, { [variable]: program }, "/no/such");
   expect(found).toEqual({ kind: "found", command: [program] });
 });
 

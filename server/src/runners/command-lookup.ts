@@ -14,8 +14,8 @@ export function commandVariable(runnerId: string): string {
 }
 
 /**
- * Finds the program of a runner: what `configured` or the runner's variable names (a path, or a JSON array of
- * a program and its leading arguments), else `defaultProgram` on the PATH of `environment`. No shell is
+ * Finds the program of a runner: what the runner's variable or else `configured` names (a path, or a JSON
+ * array of a program and its leading arguments), else `defaultProgram` on the PATH of `environment`. No shell is
  * involved. A program that is not there is a value, not an exception.
  */
 export async function resolveRunnerCommand(
@@ -24,7 +24,7 @@ export async function resolveRunnerCommand(
   configured?: string,
 ): Promise<RunnerCommand> {
   const variable = commandVariable(runner.id);
-  const setting = configured || environment[variable];
+  const setting = environment[variable] || configured;
   const parts = setting ? readSetting(setting) : ([runner.defaultProgram] as const);
   const hint = `${runner.installHint}, or set ${variable}`;
   if (parts === undefined) {
