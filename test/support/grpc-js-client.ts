@@ -21,7 +21,7 @@ import {
 } from "@grpc/grpc-js";
 
 /** A method as @grpc/grpc-js wants it, from its generated descriptor. */
-export function defineMethod<I extends DescMessage, O extends DescMessage>(
+function defineMethod<I extends DescMessage, O extends DescMessage>(
   method: DescMethod & { readonly input: I; readonly output: O },
 ): MethodDefinition<MessageInitShape<I>, MessageShape<O>> {
   const { input, output, methodKind } = method;

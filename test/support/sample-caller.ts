@@ -18,6 +18,8 @@ import { describeFailure, type WireFailure } from "./wire-failure.js";
 export type SampleCaller = (method: DescMethod, request: JsonObject) => Promise<WireFailure | undefined>;
 
 const TIMEOUT_MS = 5_000;
+/** Some streams never end; what is wrong with a request shows at once. */
+const STREAM_TIMEOUT_MS = 300;
 
 /** Calls methods by their descriptors over gRPC. */
 export function createSampleCaller(url: string, token: string): SampleCaller {
@@ -34,7 +36,7 @@ export function createSampleCaller(url: string, token: string): SampleCaller {
 async function readStream(transport: Transport, method: DescMethod, message: Message): Promise<void> {
   // every method that is not unary streams; the union of generated types does not say so
   const streaming = method as DescMethodStreaming;
-  const answer = await transport.stream(streaming, undefined, TIMEOUT_MS, undefined, once(message));
+  const answer = await transport.stream(streaming, undefined, STREAM_TIMEOUT_MS, undefined, once(message));
   for await (const _ of answer.message);
 }
 

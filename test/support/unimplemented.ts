@@ -2,7 +2,6 @@
 export const unimplementedMethods: readonly string[] = [
   "PolicyService/EvaluatePolicy",
   "RunEventService/ReadRunOutput",
-  "RunEventService/WatchEvents",
   "RunService/AnswerInputRequest",
   "RunService/ContinueRun",
   "RunService/DeleteRun",

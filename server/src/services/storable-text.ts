@@ -8,9 +8,21 @@ const UNSTORABLE = /\0|\p{Surrogate}/u;
 
 /** Refuses every request with a text that cannot be stored, before any service sees it. */
 export const refuseUnstorableText: Interceptor = (next) => (request) => {
-  if (!request.stream) checkStorableText(request.method.input, request.message);
+  const { input } = request.method;
+  if (request.stream) return next({ ...request, message: checkEach(input, request.message) });
+  checkStorableText(input, request.message);
   return next(request);
 };
+
+async function* checkEach<Desc extends DescMessage>(
+  schema: Desc,
+  messages: AsyncIterable<MessageShape<Desc>>,
+): AsyncGenerator<MessageShape<Desc>> {
+  for await (const message of messages) {
+    checkStorableText(schema, message);
+    yield message;
+  }
+}
 
 /** Throws INVALID_REQUEST, naming the field, if a text anywhere in the request cannot be stored. */
 export function checkStorableText<Desc extends DescMessage>(schema: Desc, request: MessageShape<Desc>): void {

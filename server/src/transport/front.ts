@@ -47,9 +47,11 @@ export function createFront({ handler, tls, log }: FrontOptions): Front {
       http2.goAway();
     },
     async destroy() {
+      // An HTTP/2 connection ends by itself after its last call; cut off sooner, the client may miss how that ended.
+      await untilEmpty(sockets, 250);
       for (const socket of sockets) socket.destroySoon();
       // A peer that does not read keeps its socket from finishing.
-      if (sockets.size > 0) await sleep(50);
+      await untilEmpty(sockets, 50);
       for (const socket of sockets) socket.destroy();
     },
   };
@@ -62,6 +64,11 @@ function trackSockets(server: Server): ReadonlySet<Socket> {
     socket.once("close", () => sockets.delete(socket));
   });
   return sockets;
+}
+
+async function untilEmpty(sockets: ReadonlySet<Socket>, limitMs: number): Promise<void> {
+  const endMs = Date.now() + limitMs;
+  while (sockets.size > 0 && Date.now() < endMs) await sleep(5);
 }
 
 interface Binding {

@@ -81,6 +81,9 @@ async function serve({ handler, request, response, options }: Call): Promise<voi
   try {
     const values = admit({ handler, request, response, options });
     const body = values.get(refusalKey) === undefined ? limitedBody(request, log) : refusedBody(values, log);
+    // Connect waits for room in a stalled client's stream, and forever if that client leaves: it then never learns
+    // that the call is over, nor does the handler.
+    response.once("close", () => response.emit("drain"));
     const answer = await handler({ ...universalRequestFromNodeRequest(request, response, undefined, values), body });
     await universalResponseToNodeResponse(answer, response);
   } catch (error) {
