@@ -28,4 +28,11 @@ export { isSettled, isTerminal } from "./run-state.js";
 export type { Runners } from "./runners.js";
 export type { RunInit, RunSelectorInit, Runs, RunWork } from "./runs.js";
 export type { TaskChanges, TaskFilter, TaskInit, Tasks } from "./tasks.js";
-export type { EventsOptions, ReconnectNotice, RunFrame } from "./watch-options.js";
+export type {
+  EventsOptions,
+  ReconnectNotice,
+  RunFrame,
+  WatchBookmark,
+  WatchEventsOptions,
+  WatchOptions,
+} from "./watch-options.js";

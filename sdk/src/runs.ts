@@ -1,12 +1,15 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type Call, type CallOptions, expectField, requestIdOf, type WriteOptions } from "./call.js";
 import type { Clients } from "./clients.js";
+import type { RunEvent } from "./gen/agent_manager/v1/run_event_pb.js";
 import type { Run, RunSelectorSchema } from "./gen/agent_manager/v1/run_pb.js";
 import { isUuid } from "./names.js";
 import { eachItem } from "./pages.js";
 import type { ListOptions, RunConfigInit } from "./profiles.js";
 import { RunHandle } from "./run-handle.js";
 import type { TaskInit } from "./tasks.js";
+import { watchEvents } from "./watch-events.js";
+import type { WatchEventsOptions } from "./watch-options.js";
 
 /** Which runs are meant; all that is set must hold, and nothing set means every run. */
 export type RunSelectorInit = MessageInitShape<typeof RunSelectorSchema>;
@@ -91,6 +94,22 @@ export class Runs {
     const request = { selector, comment: options?.comment ?? "" };
     const answer = await this.#call((rpc) => this.#clients.runs.stopRuns(request, rpc), options);
     return answer.runIds;
+  }
+
+  /**
+   * Yields the events of every run that the selector picks, those stored and those to come, of runs that exist and that
+   * do not yet: in one order, by position, each exactly once, taking lost connections up again by itself. Never ends by
+   * itself; leaving the loop closes the stream. A selector with `states` is refused, since they change. Throws
+   * `OutOfRangeError` (CURSOR_EXPIRED with the number `lost`, CURSOR_AHEAD), `FailedPreconditionError` (CURSOR_FOREIGN:
+   * the bookmark is of another log), `UnavailableError` when it gave up.
+   *
+   * @example
+   * for await (const event of am.runs.watch({ labels: { app: "inbox" } }, { after: lastPosition })) {
+   *   lastPosition = event.position;
+   * }
+   */
+  watch(selector: RunSelectorInit = {}, options: WatchEventsOptions = {}): AsyncGenerator<RunEvent, void, void> {
+    return watchEvents(this.#clients, selector, options);
   }
 
   #handle(run: Run): RunHandle {

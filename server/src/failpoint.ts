@@ -4,6 +4,7 @@
  * to stand still. Without the variable a failpoint costs one comparison.
  */
 const VARIABLE = "AGENT_MANAGER_FAILPOINTS";
+const SUPERVISOR_VARIABLE = "AGENT_MANAGER_SUPERVISOR_FAILPOINTS";
 
 interface Failpoint {
   readonly name: string;
@@ -21,9 +22,9 @@ export function failpoint(name: string): void {
   for (const point of armed) if (point.name === name && point.nth === count) fail(point);
 }
 
-/** The variable, for a process that is to fail too. */
+/** The variable of a supervisor: it fails where AGENT_MANAGER_SUPERVISOR_FAILPOINTS says, since it shares code with us. */
 export function failpointEnvironment(): Record<string, string> {
-  const value = process.env[VARIABLE];
+  const value = process.env[SUPERVISOR_VARIABLE];
   return value === undefined ? {} : { [VARIABLE]: value };
 }
 

@@ -17,6 +17,7 @@ import { RunKeeper } from "./execution/run-keeper.js";
 import { writeDurably } from "./execution/supervisor/durable-file.js";
 import { LogHub } from "./log/log-hub.js";
 import { LogWriter } from "./log/log-writer.js";
+import { WakeUps } from "./log/wake-ups.js";
 import { createReviewer } from "./review/local-reviewer.js";
 import { runners } from "./runners/registry.js";
 import { createLocalSandboxProvider } from "./sandbox/local/local-provider.js";
@@ -127,12 +128,15 @@ async function openStorage(
 async function buildParts(
   config: ServerConfig,
   dataDir: DataDir,
-  { db }: OpenDatabase<Database>,
+  { db, pool }: OpenDatabase<Database>,
   log: Logger,
   signal: AbortSignal,
   cleanUp: CleanUp,
 ): Promise<ServiceParts> {
   const hub = new LogHub();
+  const wakeUps = new WakeUps({ db, pool, hub, log });
+  wakeUps.start();
+  cleanUp.add(() => wakeUps.close());
   const writer = new LogWriter({
     db,
     hub,

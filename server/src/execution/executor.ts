@@ -143,10 +143,12 @@ export class Executor {
     );
   }
 
-  /** A stop may have been asked of another server; a run may have been taken over while this one was paused. */
+  /**
+   * A stop may have been asked of another server; a run may have been taken over while this one was paused; and a
+   * run whose claim was committed without our hearing so is ours with nobody at it.
+   */
   async #checkOwned(): Promise<void> {
-    if (this.#executions.size === 0) return;
-    const looked = [...this.#executions];
+    const looked = new Map(this.#executions);
     const owned = new Map(
       (await findOwnedRuns(this.context.db, this.context.serverId)).map((run) => [run.run_id, run]),
     );
@@ -155,6 +157,7 @@ export class Executor {
       if (!run) execution.leave();
       else if (run.stop_time) execution.stop("stop");
     }
+    for (const [runId, run] of owned) if (!looked.has(runId)) this.#execute(run);
   }
 
   async #takeOverAbandoned(): Promise<void> {

@@ -26,7 +26,7 @@ import { retryWhileUnavailable } from "./retry.js";
 import { situation } from "./run-changes.js";
 import { RunFailure, runFailure } from "./run-failure.js";
 import { type RunFolder, readSpec, readState, removeRunFolder, runFolder } from "./run-folder.js";
-import { summarise } from "./run-summary.js";
+import { RunSummary } from "./run-summary.js";
 import { SpoolReader } from "./spool/spool-reader.js";
 import { SpoolIngest } from "./spool-ingest.js";
 import { SpoolTranslator } from "./spool-translator.js";
@@ -46,6 +46,7 @@ export class RunExecution {
   readonly #sandboxes: SandboxProvider;
   readonly #leaving = new AbortController();
   readonly #signal: AbortSignal;
+  readonly #summary = new RunSummary();
   #link: SupervisorLink | undefined;
   #stopCause: StopCause | undefined;
 
@@ -184,6 +185,7 @@ export class RunExecution {
       write: (write) => link.write(write),
       sourceGone: () => link.gone,
       onStarted: (atMs) => this.#recordStart(atMs, epoch),
+      onReplayed: (events) => this.#summary.add(events),
       onCommitted: (events) => this.#recordSummary(events),
     });
     this.#link = link;
@@ -219,7 +221,8 @@ export class RunExecution {
   }
 
   async #recordSummary(events: readonly NewEvent[]): Promise<void> {
-    const set = summarise(events);
+    this.#summary.add(events);
+    const set = this.#summary.take();
     if (set) await this.#retry(() => updateRunSummary(this.context.db, this.run.run_id, set));
   }
 

@@ -4,10 +4,20 @@ import type { NewEvent } from "../log/event-encoding.js";
 import { writeJson } from "../store/runs.js";
 import type { RunUpdate } from "../store/schema.js";
 
-/** The columns of a run that its events decide; undefined if these say nothing new. */
-export function summarise(events: readonly NewEvent[]): RunUpdate | undefined {
-  const set = Object.assign({}, ...events.map(({ event }) => summariseEvent(event)));
-  return Object.keys(set).length > 0 ? set : undefined;
+/** Gathers what events say of the run as a whole, until it is stored. */
+export class RunSummary {
+  #set: RunUpdate = {};
+
+  add(events: readonly NewEvent[]): void {
+    Object.assign(this.#set, ...events.map(({ event }) => summariseEvent(event)));
+  }
+
+  /** The columns that were decided since the last call; undefined if none were. */
+  take(): RunUpdate | undefined {
+    const set = this.#set;
+    this.#set = {};
+    return Object.keys(set).length > 0 ? set : undefined;
+  }
 }
 
 function summariseEvent(event: NewEvent["event"]): RunUpdate {

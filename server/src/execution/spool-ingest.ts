@@ -32,7 +32,9 @@ export interface SpoolIngestOptions {
   /** True once no one can add to the spool any more. */
   readonly sourceGone: () => boolean;
   readonly onStarted: (atMs: number) => Promise<void>;
-  /** Called after the commit of the events. */
+  /** Called with events that an earlier life of the server has committed; what it did after that is not known. */
+  readonly onReplayed: (events: readonly NewEvent[]) => void;
+  /** Called after the commit of the events, and with none after the last replayed one. */
   readonly onCommitted: (events: readonly NewEvent[]) => Promise<void>;
 }
 
@@ -77,13 +79,15 @@ export class SpoolIngest {
   async #ingestBatch(): Promise<boolean> {
     const { reader, translator } = this.options;
     const batch = await reader.read(this.#readOffset);
+    const replay = this.#readOffset < this.#committedOffset;
     const events: NewEvent[] = [];
     const writes: AgentWrite[] = [];
     let startedAtMs: number | undefined;
     for (const { record, endOffset } of batch.records) {
       const replayed = endOffset <= this.#committedOffset;
       const translation = translator.translate(record);
-      if (!replayed) {
+      if (replayed) this.options.onReplayed(translation.events);
+      else {
         events.push(...translation.events);
         this.#publishDeltas(translation.deltas, record.wallMs);
       }
@@ -92,6 +96,7 @@ export class SpoolIngest {
       this.#ending ??= translation.ended;
     }
     this.#readOffset = batch.endOffset;
+    if (replay && this.#readOffset >= this.#committedOffset) await this.options.onCommitted([]);
     if (events.length > 0) await this.#commit(events, batch.endOffset);
     failpoint("ingest.before-writes");
     for (const write of writes) this.options.write(write);

@@ -5,7 +5,7 @@ import { storeRun } from "../../../test/support/runs.js";
 import { appendEvents, type StoredEvent } from "../store/run-events.js";
 import { changeRun } from "../store/runs.js";
 import { encodeEvent } from "./event-encoding.js";
-import { type FollowFrame, type FollowRunRequest, followRun } from "./follow-run.js";
+import { type FollowRunFrame, type FollowRunRequest, followRun } from "./follow-run.js";
 import { LogHub } from "./log-hub.js";
 import { LogWriter, placeEvents } from "./log-writer.js";
 
@@ -66,22 +66,22 @@ async function end(): Promise<void> {
   if (row) hub.publish(runId, placeEvents([event], row));
 }
 
-function follow(request: Partial<FollowRunRequest> = {}): AsyncGenerator<FollowFrame> {
+function follow(request: Partial<FollowRunRequest> = {}): AsyncGenerator<FollowRunFrame> {
   const defaults = { runId, afterSequence: 0n, logId: "", kinds: [], deltas: false, heartbeatIntervalMs: 60_000 };
   return followRun({ ...defaults, ...request }, { db: database.db, hub, signal: abort.signal });
 }
 
-async function drain(frames: AsyncGenerator<FollowFrame>): Promise<FollowFrame[]> {
-  const all: FollowFrame[] = [];
+async function drain(frames: AsyncGenerator<FollowRunFrame>): Promise<FollowRunFrame[]> {
+  const all: FollowRunFrame[] = [];
   for await (const frame of frames) all.push(frame);
   return all;
 }
 
-function eventsOf(frames: readonly FollowFrame[]): StoredEvent[] {
-  return frames.flatMap((frame) => (frame.kind === "batch" ? frame.events : []));
+function eventsOf(frames: readonly FollowRunFrame[]): StoredEvent[] {
+  return frames.flatMap((frame) => (frame.kind === "batch" ? frame.chunks.flat() : []));
 }
 
-function sequences(frames: readonly FollowFrame[]): number[] {
+function sequences(frames: readonly FollowRunFrame[]): number[] {
   return eventsOf(frames).map(({ sequence }) => Number(sequence));
 }
 
@@ -110,7 +110,7 @@ describe("a watch of a run is", () => {
     for await (const frame of frames) {
       expect(frame.kind).not.toBe("batch");
       if (frame.kind !== "heartbeat") continue;
-      expect(frame.sequence).toBe(3n);
+      expect(frame.cursor).toBe(3n);
       break;
     }
   });
@@ -140,7 +140,7 @@ describe("a watch of a run is", () => {
   });
 
   test("opened at once, before there is any event", async () => {
-    expect((await follow().next()).value).toMatchObject({ kind: "opened", newestSequence: 0n });
+    expect((await follow().next()).value).toMatchObject({ kind: "opened", newest: 0n });
   });
 
   test("kept in bounded memory when its reader stalls, and still complete", async () => {

@@ -3,6 +3,8 @@ import type { StoredEvent } from "../store/run-events.js";
 import { LogSubscription } from "./log-subscription.js";
 import { type EventChunk, RecentEvents } from "./recent-events.js";
 
+export type { LogSubscription } from "./log-subscription.js";
+
 /**
  * Tells the watchers in this process what was just committed. It is a short cut, never the truth: a watcher
  * that finds a gap, was too slow or follows a run of another server reads from Postgres.

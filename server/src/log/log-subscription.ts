@@ -19,6 +19,8 @@ export interface Offered {
   readonly deltas: readonly EventDelta[];
   /** There may be more in Postgres than was offered here. */
   readonly look: boolean;
+  /** There is more here, which the next call gives. */
+  readonly more: boolean;
 }
 
 /** One watcher's place at the hub. It holds a key and a few deltas, no events. */
@@ -64,8 +66,9 @@ export class LogSubscription implements Disposable {
     const chunks = chunksAfter(recent(), cursor, keyOf);
     const reached = cursor + BigInt(chunks.reduce((count, { length }) => count + length, 0));
     const missed = reached < this.#newest;
-    if (missed && chunks.length > 0) this.#woken = true;
-    const offered = { chunks, deltas: this.#deltas, look: this.#askedToLook || (missed && chunks.length === 0) };
+    const more = missed && chunks.length > 0;
+    if (more) this.#woken = true;
+    const offered = { chunks, deltas: this.#deltas, look: this.#askedToLook || (missed && !more), more };
     this.#deltas = [];
     this.#deltaChars = 0;
     this.#askedToLook = false;

@@ -97,7 +97,7 @@ export class LogWriter {
   }
 }
 
-export class LogClosedError extends Error {
+class LogClosedError extends Error {
   override readonly name = "LogClosedError";
 }
 

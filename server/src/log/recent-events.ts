@@ -86,6 +86,16 @@ function cutUpTo(chunk: EventChunk, reached: bigint, keyOf: EventKey): EventChun
   return chunk.slice(Number(reached - keyOf(first)) + 1);
 }
 
+/** The events of these kinds (field numbers; empty for all). A chunk that loses none stays the same array. */
+export function pickKinds(chunks: readonly EventChunk[], kinds: readonly number[]): readonly EventChunk[] {
+  if (kinds.length === 0) return chunks;
+  return chunks
+    .map((chunk) =>
+      chunk.every(({ kind }) => kinds.includes(kind)) ? chunk : chunk.filter(({ kind }) => kinds.includes(kind)),
+    )
+    .filter(({ length }) => length > 0);
+}
+
 function* splitChunk(events: EventChunk): Generator<EventChunk> {
   let start = 0;
   let sizeBytes = 0;
@@ -100,6 +110,13 @@ function* splitChunk(events: EventChunk): Generator<EventChunk> {
   if (start < events.length) yield start === 0 ? events : events.slice(start);
 }
 
+const sizes = new WeakMap<EventChunk, number>();
+
+/** Counted once per chunk: a thousand watchers ask. */
 function sizeOf(chunk: EventChunk): number {
-  return chunk.reduce((sum, { bytes }) => sum + bytes.length + OVERHEAD_BYTES, 0);
+  const known = sizes.get(chunk);
+  if (known !== undefined) return known;
+  const sizeBytes = chunk.reduce((sum, { bytes }) => sum + bytes.length + OVERHEAD_BYTES, 0);
+  sizes.set(chunk, sizeBytes);
+  return sizeBytes;
 }

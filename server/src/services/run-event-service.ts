@@ -1,21 +1,22 @@
 import {
-  EventBatchSchema,
   ListRunEventsResponseSchema,
   type RunEventService,
-  type WatchRunEventsResponse,
+  type RunSelector,
+  type WatchEventsRequest,
+  WatchEventsResponseSchema,
   WatchRunEventsResponseSchema,
 } from "@agent-manager/sdk/proto";
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { BinaryWriter } from "@bufbuild/protobuf/wire";
-import { timestampNow } from "@bufbuild/protobuf/wkt";
-import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
-import { DomainError } from "../domain/errors.js";
-import { decodeStoredEvent, wholeEventBytes } from "../log/event-encoding.js";
-import { type FollowFrame, followRun } from "../log/follow-run.js";
+import { create } from "@bufbuild/protobuf";
+import type { ServiceImpl } from "@connectrpc/connect";
+import { DomainError, invalidRequest } from "../domain/errors.js";
+import { decodeStoredEvent } from "../log/event-encoding.js";
+import { type FollowEventsRequest, followEvents } from "../log/follow-events.js";
+import { followRun } from "../log/follow-run.js";
 import type { LogHub } from "../log/log-hub.js";
-import { readRunEvents, type StoredEvent } from "../store/run-events.js";
+import { readRunEvents } from "../store/run-events.js";
 import { readRunProgress } from "../store/runs.js";
 import type { Db } from "../store/schema.js";
+import { batchEncoder, eventsFrame, runFrame } from "./watch-frames.js";
 
 const DEFAULT_PAGE = 100;
 const MAX_PAGE = 1_000;
@@ -46,66 +47,40 @@ export function createRunEventService({
     },
 
     async *watchRunEvents(request, context) {
-      const heartbeatIntervalMs = Math.max(request.heartbeatIntervalMs || DEFAULT_HEARTBEAT_MS, MIN_HEARTBEAT_MS);
-      const encodeBatch = batchEncoder(context);
-      const { signal } = context;
-      for await (const frame of followRun({ ...request, heartbeatIntervalMs }, { db, hub, signal })) {
-        yield frameMessage(frame, heartbeatIntervalMs, encodeBatch);
+      const heartbeatIntervalMs = heartbeatInterval(request);
+      const options = { heartbeatIntervalMs, encodeBatch: batchEncoder(context) };
+      for await (const frame of followRun({ ...request, heartbeatIntervalMs }, { db, hub, signal: context.signal })) {
+        yield create(WatchRunEventsResponseSchema, { frame: runFrame(frame, options) });
+      }
+    },
+
+    async *watchEvents(request, context) {
+      checkSelector(request.selector);
+      const heartbeatIntervalMs = heartbeatInterval(request);
+      const options = { heartbeatIntervalMs, encodeBatch: batchEncoder(context) };
+      const follow = { ...request, start: startOf(request), heartbeatIntervalMs };
+      for await (const frame of followEvents(follow, { db, hub, signal: context.signal })) {
+        yield create(WatchEventsResponseSchema, { frame: eventsFrame(frame, options) });
       }
     },
   };
 }
 
-type BatchEncoder = (events: readonly StoredEvent[], reachesTail: boolean) => MessageInitShape<typeof EventBatchSchema>;
-
-function frameMessage(
-  frame: FollowFrame,
-  heartbeatIntervalMs: number,
-  encodeBatch: BatchEncoder,
-): WatchRunEventsResponse {
-  switch (frame.kind) {
-    case "opened": {
-      const { logId, oldestPosition, newestPosition } = frame.head;
-      const newestSequence = frame.newestSequence;
-      const value = { logId, oldestPosition, newestPosition, newestSequence, heartbeatIntervalMs };
-      return create(WatchRunEventsResponseSchema, { frame: { case: "opened", value } });
-    }
-    case "batch": {
-      const value = encodeBatch(frame.events, frame.reachesTail);
-      return create(WatchRunEventsResponseSchema, { frame: { case: "batch", value } });
-    }
-    case "delta":
-      return create(WatchRunEventsResponseSchema, { frame: { case: "delta", value: frame.delta } });
-    case "heartbeat": {
-      const value = { sequence: frame.sequence, position: frame.position, time: timestampNow() };
-      return create(WatchRunEventsResponseSchema, { frame: { case: "heartbeat", value } });
-    }
-    case "endOfLog": {
-      const value = { lastSequence: frame.lastSequence };
-      return create(WatchRunEventsResponseSchema, { frame: { case: "endOfLog", value } });
-    }
-    default:
-      return frame satisfies never;
-  }
+function heartbeatInterval(request: { readonly heartbeatIntervalMs: number }): number {
+  return Math.max(request.heartbeatIntervalMs || DEFAULT_HEARTBEAT_MS, MIN_HEARTBEAT_MS);
 }
 
-/**
- * Binary codecs get the stored bytes as they are, as unknown fields with the number of EventBatch.events, which
- * is several times faster than decoding and encoding them; JSON needs real messages.
- */
-function batchEncoder({ requestHeader }: HandlerContext): BatchEncoder {
-  const json = /json/.test(requestHeader.get("content-type") ?? "");
-  if (json) return (events, reachesTail) => ({ events: events.map(decodeStoredEvent), reachesTail });
-  const no = EventBatchSchema.field.events.number;
-  return (events, reachesTail) => {
-    const batch = create(EventBatchSchema, { reachesTail });
-    batch.$unknown = events.map((event) => ({ no, wireType: 2, data: lengthPrefixed(wholeEventBytes(event)) }));
-    return batch;
-  };
+/** A run comes into a state and leaves it: with one in the selector no cursor could say what was sent. */
+function checkSelector(selector: RunSelector | undefined): void {
+  if (selector === undefined || selector.states.length === 0) return;
+  const description =
+    "a watch picks runs by what does not change; leave states out and ask for RUN_STATE_CHANGED events";
+  throw invalidRequest({ field: "selector.states", description });
 }
 
-function lengthPrefixed(bytes: Uint8Array): Uint8Array {
-  return new BinaryWriter().bytes(bytes).finish();
+function startOf({ start }: WatchEventsRequest): FollowEventsRequest["start"] {
+  if (start.case === "atTail" && start.value) return "tail";
+  return { after: start.case === "afterPosition" ? start.value : 0n };
 }
 
 /** A page token of this list is the last sequence: the run is named by the request and sequences never move. */

@@ -34,6 +34,5 @@ export async function* watchRun(runId: string, { db, hub, signal }: WatchRunOpti
     }
     if (isTerminal(row.state)) return;
     await subscription.wait(POLL_MS, signal);
-    subscription.take();
   }
 }

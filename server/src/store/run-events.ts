@@ -1,5 +1,6 @@
-import { sql } from "kysely";
-import type { Db } from "./schema.js";
+import type { RunState } from "@agent-manager/sdk/proto";
+import { type RawBuilder, type Selectable, sql } from "kysely";
+import type { Db, LogHeadTable } from "./schema.js";
 
 /** The events of one run in one append, and how far they move its spool. */
 export interface AppendEntry {
@@ -80,23 +81,65 @@ export interface RunEventsQuery {
 
 /** One run's events after a sequence, oldest first. */
 export async function readRunEvents(db: Db, query: RunEventsQuery): Promise<readonly StoredEvent[]> {
-  const rows = await db
+  return db
     .selectFrom("run_event")
-    .select(["run_id", "sequence", "position", "kind", "record_time", "event"])
+    .select(["run_id as runId", "sequence", "position", "kind", "record_time as recordTime", "event as bytes"])
     .where("run_id", "=", query.runId)
     .where("sequence", ">", query.afterSequence)
     .$if(query.kinds.length > 0, (select) => select.where("kind", "in", [...query.kinds]))
     .orderBy("sequence")
     .limit(query.limit)
     .execute();
-  return rows.map((row) => ({
-    runId: row.run_id,
-    sequence: row.sequence,
-    position: row.position,
-    kind: row.kind,
-    recordTime: row.record_time,
-    bytes: row.event,
-  }));
+}
+
+/** Which part of a log to read: sequences of one run, or positions of the whole. */
+export interface LogRange {
+  readonly after: bigint;
+  readonly upTo: bigint;
+  /** The log's oldest position as the reader knows it; nothing is read once another one is the oldest. */
+  readonly oldestPosition: bigint;
+  /** Field numbers; empty for all. */
+  readonly kinds: readonly number[];
+  readonly maxEvents: number;
+  /** What is read may be larger by one event. */
+  readonly maxBytes: number;
+}
+
+/** One run's events in a range of sequences, oldest first. */
+export function readRunPage(db: Db, runId: string, range: LogRange): Promise<readonly StoredEvent[]> {
+  const events = db
+    .selectFrom("run_event")
+    .selectAll()
+    .where("run_id", "=", runId)
+    .where("sequence", ">", range.after)
+    .where("sequence", "<=", range.upTo);
+  return readPage(db, { events: sql`${events}`, key: "sequence", range });
+}
+
+export interface PageQuery {
+  /** Selects rows of run_event. */
+  readonly events: RawBuilder<unknown>;
+  readonly key: "sequence" | "position";
+  readonly range: LogRange;
+}
+
+/**
+ * Cuts a page to the range's limits, in the database, so that no large event is fetched in vain. The oldest
+ * position is compared in the same statement: a log that is trimmed meanwhile can leave no hole in a page.
+ */
+export async function readPage(db: Db, { events, key, range }: PageQuery): Promise<readonly StoredEvent[]> {
+  const ofKinds = range.kinds.length > 0 ? sql`and kind = any(${range.kinds}::smallint[])` : sql``;
+  const { rows } = await sql<StoredEvent>`
+    select run_id as "runId", sequence, position, kind, record_time as "recordTime", event as bytes from (
+      select *, sum(octet_length(event)) over (order by position rows unbounded preceding) - octet_length(event)
+        as bytes_before
+      from (
+        select * from (${events}) events
+        where (select oldest_position from log_head) = ${range.oldestPosition} ${ofKinds}
+        order by ${sql.ref(key)} limit ${range.maxEvents}
+      ) candidates
+    ) sized where bytes_before < ${range.maxBytes} order by position`.execute(db);
+  return rows;
 }
 
 export interface LogHead {
@@ -106,7 +149,10 @@ export interface LogHead {
 }
 
 export async function readLogHead(db: Db): Promise<LogHead> {
-  const row = await db.selectFrom("log_head").selectAll().executeTakeFirstOrThrow();
+  return headOf(await db.selectFrom("log_head").selectAll().executeTakeFirstOrThrow());
+}
+
+function headOf(row: Pick<Selectable<LogHeadTable>, "log_id" | "position" | "oldest_position">): LogHead {
   return { logId: row.log_id, newestPosition: row.position, oldestPosition: row.oldest_position };
 }
 
@@ -124,4 +170,40 @@ export async function raiseEpoch(db: Db, runId: string): Promise<bigint> {
     .returning("epoch")
     .executeTakeFirstOrThrow();
   return row.epoch;
+}
+
+export interface RunLogEnd {
+  readonly head: LogHead;
+  readonly state: RunState;
+  readonly lastSequence: bigint;
+}
+
+/** Where a run's log and the whole log stand, at one moment; undefined if there is no such run. */
+export async function readRunLogEnd(db: Db, runId: string): Promise<RunLogEnd | undefined> {
+  const row = await db
+    .selectFrom("run")
+    .innerJoin("run_log", "run_log.run_id", "run.run_id")
+    .innerJoin("log_head", (join) => join.onTrue())
+    .select(["run.state", "run_log.last_sequence", "log_head.log_id", "log_head.position", "log_head.oldest_position"])
+    .where("run.run_id", "=", runId)
+    .executeTakeFirst();
+  return row && { head: headOf(row), state: row.state, lastSequence: row.last_sequence };
+}
+
+/** The run's oldest sequence that is kept; undefined if none is. */
+export async function readOldestSequence(db: Db, runId: string): Promise<bigint | undefined> {
+  const row = await db
+    .selectFrom("run_event")
+    .select("sequence")
+    .where("run_id", "=", runId)
+    .orderBy("sequence")
+    .limit(1)
+    .executeTakeFirst();
+  return row?.sequence;
+}
+
+/** The runs that have events after a position. */
+export async function findRunsAfter(db: Db, position: bigint): Promise<readonly string[]> {
+  const rows = await db.selectFrom("run_event").select("run_id").distinct().where("position", ">", position).execute();
+  return rows.map(({ run_id }) => run_id);
 }

@@ -40,8 +40,9 @@ function envelope(message: Uint8Array): Buffer {
 
 /** Until the handler waits, which must be soon: nobody reads. */
 async function untilBlocked(): Promise<void> {
-  let before = -1;
-  await expect.poll(() => sent === before || ((before = sent), false), { interval: 200 }).toBe(true);
+  const counts = [-1];
+  const stands = () => counts.push(sent) > 1 && counts.at(-2) === sent;
+  await expect.poll(stands, { interval: 200 }).toBe(true);
   expect(sent).toBeLessThan(100); // 10 MB: what the sockets hold, and no more
 }
 

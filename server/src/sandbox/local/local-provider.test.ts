@@ -106,6 +106,15 @@ describe("making a sandbox", () => {
     expect((await provider().open("run-1"))?.projectRoot).toBe(project);
   });
 
+  test("a folder that a crash left before it was marked as ours is made anew", async () => {
+    for (const left of [[], ["agent-manager-sandbox.tmp"], ["meta.json.tmp"]]) {
+      mkdirSync(join(stateDir, "run-1"), { recursive: true });
+      for (const name of left) writeFileSync(join(stateDir, "run-1", name), "");
+      expect(existsSync((await create()).workspace)).toBe(true);
+      await provider().destroy("run-1");
+    }
+  });
+
   test("an abort removes the half-made copy", async () => {
     for (let index = 0; index < 300; index += 1) writeFileSync(join(project, `f${index}`), "x".repeat(10_000));
     const controller = new AbortController();

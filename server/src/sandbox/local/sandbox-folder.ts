@@ -65,17 +65,23 @@ export async function readMeta(folder: SandboxFolder): Promise<SandboxMeta | und
 export async function isOurs(folder: SandboxFolder): Promise<boolean> {
   const names = await readdir(folder.path).catch(whenAbsent);
   if (names === undefined) return false;
-  // A crash between mkdir and the marker leaves an empty folder.
-  return names.length === 0 || names.includes(basename(folder.marker)) || names.includes(basename(folder.meta));
+  const ownFiles = [folder.marker, folder.meta].map((path) => basename(path));
+  if (names.some((name) => ownFiles.includes(name))) return true;
+  // A crash before the marker has its name, or after it was removed, leaves no more than the beginnings of our files.
+  return names.every((name) => ownFiles.map(temporaryOf).includes(name));
 }
 
 async function writeDurably(path: string, text: string): Promise<void> {
-  const temporary = `${path}.tmp`;
+  const temporary = temporaryOf(path);
   await using file = await open(temporary, "w", 0o600);
   await file.writeFile(text);
   await file.sync();
   await rename(temporary, path);
   await syncFolder(join(path, ".."));
+}
+
+function temporaryOf(path: string): string {
+  return `${path}.tmp`;
 }
 
 async function syncFolder(path: string): Promise<void> {

@@ -221,7 +221,7 @@ export const WatchRunEventsResponseSchema: GenMessage<WatchRunEventsResponse> = 
  */
 export type WatchEventsRequest = Message<"agent_manager.v1.WatchEventsRequest"> & {
   /**
-   * The runs. Unset or empty: all.
+   * The runs, without states. Unset or empty: all.
    *
    * @generated from field: agent_manager.v1.RunSelector selector = 1;
    */
@@ -242,7 +242,7 @@ export type WatchEventsRequest = Message<"agent_manager.v1.WatchEventsRequest"> 
     case: "afterPosition";
   } | {
     /**
-     * With what comes from now on.
+     * With what comes after the newest_position of the `opened` frame. False: from the first event.
      *
      * @generated from field: bool at_tail = 3;
      */
@@ -402,7 +402,8 @@ export type EventBatch = Message<"agent_manager.v1.EventBatch"> & {
   events: RunEvent[];
 
   /**
-   * True if there were no more when the batch was made: the reader is caught up.
+   * True if there were no more when the batch was made: the reader is caught up. Where the newest events do not
+   * match, a heartbeat says so as soon as it is known.
    *
    * @generated from field: bool reaches_tail = 2;
    */
@@ -480,7 +481,7 @@ export const EventDeltaSchema: GenMessage<EventDelta> = /*@__PURE__*/
  */
 export type WatchHeartbeat = Message<"agent_manager.v1.WatchHeartbeat"> & {
   /**
-   * Every event up to this position was sent or did not match.
+   * Every event up to this position was sent or did not match. Of a run's watch it may be behind; 0: not known yet.
    *
    * @generated from field: int64 position = 1;
    */
@@ -967,8 +968,10 @@ export const RunEventService: GenService<{
     output: typeof WatchRunEventsResponseSchema;
   },
   /**
-   * Sends the events of every run that the selector picks, now or later, in one order with one cursor. Never
-   * ends by itself.
+   * Sends the events of every run that the selector picks, runs that exist and runs to come, in the order of
+   * positions with one cursor: first those stored, then live ones. Never ends by itself. Runs are picked by what
+   * does not change; a selector with states is INVALID_ARGUMENT (INVALID_REQUEST). Fails and ends as
+   * WatchRunEvents does; how many events are lost to a cursor that is too old counts those of all runs.
    *
    * @generated from rpc agent_manager.v1.RunEventService.WatchEvents
    */
