@@ -6,7 +6,7 @@ import { NotFoundError, TimeoutError, UnavailableError } from "./errors.js";
 import { TaskService } from "./gen/agent_manager/v1/task_service_pb.js";
 import { ErrorInfoSchema } from "./gen/google/rpc/error_details_pb.js";
 
-const task = { prompt: "fix it", projectRoot: "/work/app" };
+const task = { prompt: "fix it", projectRoot: "/projects/app" };
 
 function clientOf(implementation: Parameters<typeof createRouterTransport>[0]) {
   return new AgentManager({ transport: createRouterTransport(implementation), close: () => {} });

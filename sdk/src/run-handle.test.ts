@@ -10,7 +10,7 @@ function setUp() {
   return { service, am: new AgentManager({ transport, close: () => {} }) };
 }
 
-const task = { prompt: "fix it", projectRoot: "/work/app" };
+const task = { prompt: "fix it", projectRoot: "/projects/app" };
 
 test("a run is started, followed to its review, approved and followed to its end", async () => {
   const { service, am } = setUp();

@@ -45,7 +45,7 @@ export class Runs {
    * a run that could never start.
    *
    * @example
-   * const run = await am.runs.start({ task: { prompt: "Fix the failing test.", projectRoot: "/work/app" } });
+   * const run = await am.runs.start({ task: { prompt: "Fix the failing test.", projectRoot: "/projects/app" } });
    */
   async start(run: RunInit & WriteOptions): Promise<RunHandle> {
     const request = {

@@ -146,7 +146,7 @@ export class FakeService {
         version: 1n,
         createTime: timestampNow(),
         title: "Fix sum",
-        projectRoot: "/work/app",
+        projectRoot: "/projects/app",
         ...init,
       }),
     );
@@ -161,7 +161,7 @@ export class FakeService {
       labels: request.labels,
       title: task?.title || (task?.prompt ?? ""),
       prompt: task?.prompt ?? "",
-      projectRoot: task?.projectRoot ?? "/work/app",
+      projectRoot: task?.projectRoot ?? "/projects/app",
     });
     fake.move(RunState.STARTING);
     setTimeout(() => void this.onRun(fake), 5);

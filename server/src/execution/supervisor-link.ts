@@ -56,10 +56,10 @@ export class SupervisorLink {
 
   /** The state appears before the agent starts; without it and without a process nothing ever will. */
   async #awaitState(): Promise<SupervisorState | undefined> {
-    const deadline = Date.now() + LAUNCH_BUDGET_MS;
+    const deadline = performance.now() + LAUNCH_BUDGET_MS;
     for (;;) {
       const state = await readState(this.options.folder);
-      if (state || this.options.signal.aborted || Date.now() > deadline) return state;
+      if (state || this.options.signal.aborted || performance.now() > deadline) return state;
       if (findProcessesByVariable(NONCE_VARIABLE, this.options.spec.nonce).length === 0)
         return readState(this.options.folder);
       await sleep(10);

@@ -33,7 +33,7 @@ export class Supervisor {
   readonly #written = new Set<string>();
   #unwritten: SpoolRecord[] = [];
   #retry: NodeJS.Timeout | undefined;
-  #lastOutputMs = Date.now();
+  #lastOutputMs = performance.now(); // not the time of day, which may jump
   #diskFullSinceMs: number | undefined;
 
   constructor(readonly spec: SupervisorSpec) {
@@ -102,7 +102,7 @@ export class Supervisor {
       const splitter = new LineSplitter(this.#redactor);
       const kind = RecordKind[name];
       stream.on("data", (chunk: Buffer) => {
-        this.#lastOutputMs = Date.now();
+        this.#lastOutputMs = performance.now();
         this.#appendRecords(splitter.push(chunk).map(({ payload, flags }) => this.#record(kind, payload, flags)));
       });
       stream.on("end", () => {
@@ -150,7 +150,8 @@ export class Supervisor {
       setTimeout(() => this.stop("timeout"), Math.max(1, this.spec.timeoutMs)),
     ];
     if (this.spec.inactivityTimeoutMs > 0) {
-      const check = () => Date.now() - this.#lastOutputMs >= this.spec.inactivityTimeoutMs && this.stop("inactivity");
+      const silentMs = () => performance.now() - this.#lastOutputMs;
+      const check = () => silentMs() >= this.spec.inactivityTimeoutMs && this.stop("inactivity");
       timers.push(setInterval(check, Math.min(1000, this.spec.inactivityTimeoutMs)));
     }
     return timers;
