@@ -21,6 +21,15 @@ export default defineConfig({
           hookTimeout: 120_000,
         },
       },
+      {
+        test: {
+          name: "faults",
+          globalSetup: ["test/support/postgres-broker.ts"],
+          include: ["test/faults/**/*.test.ts"],
+          testTimeout: 1_200_000,
+          hookTimeout: 120_000,
+        },
+      },
       { test: { name: "runners", include: ["test/runners/**/*.test.ts"], testTimeout: 300_000, hookTimeout: 300_000 } },
     ],
   },

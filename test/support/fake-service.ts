@@ -30,7 +30,7 @@ import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
 type EventInit = NonNullable<MessageInitShape<typeof RunEventSchema>["event"]>;
 type Frame = NonNullable<MessageInitShape<typeof WatchRunEventsResponseSchema>["frame"]>;
 
-export const exampleDiff = [
+const exampleDiff = [
   "diff --git a/src/sum.mjs b/src/sum.mjs",
   "--- a/src/sum.mjs",
   "+++ b/src/sum.mjs",
