@@ -4,6 +4,10 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as proto from "@agent-manager/sdk/proto";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { startEmbeddedPostgres } from "../../server/src/database/embedded-postgres.js";
+import { openDatabase } from "../../server/src/database/pool.js";
+import type { Database } from "../../server/src/store/schema.js";
+import { silent } from "../support/postgres-cluster.js";
 import { makeFolder, makeRepository, startServer, type TestServer } from "../support/server.js";
 
 const LINES = 3_000;
@@ -107,6 +111,24 @@ test("a run whose supervisor is killed ends as lost, with everything up to then 
   for await (const { event } of run.events()) if (event.case === "message") texts.push(event.value.text);
   expect(texts).toContain("before");
   expect(await findProcesses(state.nonce)).toEqual([]);
+});
+
+test("processes of a run that was given up while its server was away are killed when it comes back", async () => {
+  const projectRoot = await makeRepository(join(folder.path, "project"), { "a.txt": "a\n" });
+  const prompt = JSON.stringify({ script: [{ say: "on" }, { sleep_ms: 60_000 }] });
+  const started = await server.am.runs.start({ task: { prompt, projectRoot } });
+  for await (const { event } of started.events()) if (event.case === "message") break;
+  const spec = JSON.parse(await readFile(join(server.dataDir, "runs", started.id, "spec.json"), "utf8"));
+  await server.stop("SIGKILL");
+  expect(await findProcesses(spec.nonce)).not.toEqual([]);
+  const postgres = await startEmbeddedPostgres({ dataDir: server.dataDir, log: silent });
+  const { db, close } = await openDatabase<Database>({ connection: postgres.connection, log: silent });
+  await db.updateTable("run").set({ state: proto.RunState.FAILED }).execute();
+  await close();
+  await postgres.stop();
+  server = await startServer({ dataDir: server.dataDir });
+  for (let tries = 0; tries < 100 && (await findProcesses(spec.nonce)).length > 0; tries += 1) await sleep(50);
+  expect(await findProcesses(spec.nonce)).toEqual([]);
 });
 
 test("a queued run is started by the next server", async () => {

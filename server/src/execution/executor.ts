@@ -8,6 +8,7 @@ import { raiseEpoch } from "../store/run-events.js";
 import { findOwnedRuns, findQueuedRuns, type RunWithLog } from "../store/runs.js";
 import { findAbandonedRuns } from "../store/servers.js";
 import type { ExecutionContext } from "./execution-context.js";
+import { sweepOrphans } from "./orphan-sweep.js";
 import { retryWhileUnavailable } from "./retry.js";
 import { FencedError, situation } from "./run-changes.js";
 import { RunExecution } from "./run-execution.js";
@@ -63,6 +64,9 @@ export class Executor {
     await new ServerLease({ db, serverId, ttlMs, signal }).start();
     const owned = await retryWhileUnavailable(() => findOwnedRuns(db, serverId), signal);
     for (const run of owned) this.#execute(run);
+    void sweepOrphans(this.context).catch((error: unknown) => {
+      this.context.log.warn({ err: error }, "processes of runs that are over could not be looked for");
+    });
     while (!signal.aborted) {
       this.#poked = false;
       await retryWhileUnavailable(() => this.#admit(), signal);

@@ -94,7 +94,7 @@ export class RunExecution {
   async #prepareSandbox(epoch: bigint): Promise<Sandbox> {
     const { reviewer } = this.context;
     const sandboxes = this.#sandboxes;
-    const startMs = Date.now();
+    const startMs = performance.now();
     const sandboxId = this.run.run_id;
     try {
       const sandbox =
@@ -103,7 +103,7 @@ export class RunExecution {
       failpoint("run.sandbox-made");
       await reviewer.captureBase(sandbox, this.#signal);
       failpoint("run.base-captured");
-      await this.#recordSandbox(sandbox, Date.now() - startMs, epoch);
+      await this.#recordSandbox(sandbox, Math.round(performance.now() - startMs), epoch);
       return sandbox;
     } catch (error) {
       if (this.#signal.aborted) throw error;

@@ -42,7 +42,8 @@ export function findRun(db: Db, runId: string): Promise<RunWithLog | undefined> 
   return selectRuns(db).where("run.run_id", "=", runId).executeTakeFirst();
 }
 
-export function findRuns(db: Db, runIds: readonly string[]): Promise<RunWithLog[]> {
+export async function findRuns(db: Db, runIds: readonly string[]): Promise<readonly RunWithLog[]> {
+  if (runIds.length === 0) return []; // SQL has no empty list
   return selectRuns(db)
     .where("run.run_id", "in", [...runIds])
     .execute();
