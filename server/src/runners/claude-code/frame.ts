@@ -3,10 +3,8 @@ export type Json = Readonly<Record<string, unknown>>;
 
 /** One line of the program's standard output. */
 export type Line =
-  | { readonly kind: "blank" }
-  /** Not a JSON object: a line of some log. */
-  | { readonly kind: "log" }
-  | { readonly kind: "frame"; readonly frame: Frame };
+  /** Not a JSON object: a line of some log, and be it empty. */
+  { readonly kind: "log" } | { readonly kind: "frame"; readonly frame: Frame };
 
 export interface Frame {
   /** Its type, with the subtype after a slash where there is one: "system/init", "result/success". */
@@ -20,7 +18,6 @@ const decoder = new TextDecoder();
 
 export function readLine(bytes: Uint8Array): Line {
   const raw = decoder.decode(bytes);
-  if (raw.trim() === "") return { kind: "blank" };
   try {
     const json = asObject(JSON.parse(raw));
     return json === undefined ? { kind: "log" } : { kind: "frame", frame: { type: typeOf(json), json, raw } };

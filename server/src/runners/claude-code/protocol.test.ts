@@ -245,7 +245,9 @@ describe("events", () => {
       ).toEqual(["log"]);
     }
     expect(state.stderr(encode("oops")).events).toMatchObject([{ event: { case: "log", value: { stderr: true } } }]);
-    expect(state.stdout(encode(""), replayTime).events).toEqual([]);
+    expect(state.stdout(encode(""), replayTime).events).toMatchObject([
+      { event: { case: "log", value: { stderr: false } } },
+    ]);
   });
 
   test("a frame of an unknown kind is kept whole and warned about once", () => {

@@ -68,8 +68,6 @@ export class ClaudeCodeProtocol implements RunnerProtocol {
   stdout(line: Uint8Array, time: SpoolTime): ProtocolOutput {
     const read = readLine(line);
     switch (read.kind) {
-      case "blank":
-        return nothing;
       case "log":
         return this.#log(line, false);
       case "frame":
