@@ -1,14 +1,15 @@
 // Bundles the benchmark programs, which share the tests' TypeScript, and runs them: npm run bench -- [--quick] [name...]
-import { rm } from "node:fs/promises";
+import { rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 // Two folders deep, so that what looks for the repository from its own place finds it.
 const folder = `${root}.cache/bench-${process.pid}`;
+process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
 
 await build({
-  entryPoints: ["main"].map(
+  entryPoints: ["main", "processes/event-server", "processes/raw-server", "processes/reader"].map(
     (name) => `${root}test/bench/${name}.ts`,
   ),
   outdir: folder,
@@ -22,9 +23,5 @@ await build({
   sourcemap: "inline",
   logLevel: "error",
 });
-try {
-  const { runBenchmarks } = await import(`${folder}/main.mjs`);
-  process.exitCode = await runBenchmarks(process.argv.slice(2));
-} finally {
-  await rm(folder, { recursive: true, force: true });
-}
+const { runBenchmarks } = await import(`${folder}/main.mjs`);
+process.exit(await runBenchmarks(process.argv.slice(2)));

@@ -2,14 +2,18 @@ import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import type { Benchmark } from "./benchmark.js";
 import { append } from "./cases/append.js";
+import { fanOut } from "./cases/fan-out.js";
+import { growth } from "./cases/growth.js";
+import { latency } from "./cases/latency.js";
+import { memory } from "./cases/memory.js";
 import { pages } from "./cases/pages.js";
+import { replay } from "./cases/replay.js";
+import { restart } from "./cases/restart.js";
+import { runStart } from "./cases/run-start.js";
 import { formatTable, type Row } from "./report.js";
 import { BenchCluster, Workbench } from "./workbench.js";
 
-const benchmarks: readonly Benchmark[] = [
-  append,
-  pages,
-];
+const benchmarks: readonly Benchmark[] = [append, latency, fanOut, replay, pages, runStart, memory, restart, growth];
 
 /** Runs the named benchmarks, or all of them, and prints the table. Returns the exit code. */
 export async function runBenchmarks(args: readonly string[]): Promise<number> {
@@ -18,47 +22,55 @@ export async function runBenchmarks(args: readonly string[]): Promise<number> {
     allowPositionals: true,
     options: { quick: { type: "boolean", default: false }, events: { type: "string" } },
   });
-  const chosen = positionals.map((name) => benchmarks.find((benchmark) => benchmark.name === name));
-  if (chosen.includes(undefined)) {
-    console.error(`usage: npm run bench -- [--quick] [--events N] [name...]\n${listBenchmarks()}`);
+  const chosen = benchmarks.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
+  const unknown = positionals.filter((name) => !benchmarks.some((benchmark) => benchmark.name === name));
+  if (unknown.length > 0) {
+    console.error(`no such benchmark: ${unknown.join(", ")}; there are\n${listBenchmarks()}`);
     return 2;
   }
   const { quick } = values;
-  const events = Number(values.events ?? (quick ? 20_000 : 1_000_000));
-  const rows: Row[] = [];
-  const failed: string[] = [];
-  const cluster = new BenchCluster();
-  for (const benchmark of chosen.length > 0 ? chosen : benchmarks) {
-    if (!benchmark) continue;
-    const outcome = await runOne(benchmark, cluster, { quick, events });
-    if (outcome) rows.push(...outcome);
-    else failed.push(benchmark.name);
+  const suite = new Suite({ quick, events: Number(values.events ?? (quick ? 20_000 : 1_000_000)) });
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.once(signal, () => void suite.close().finally(() => process.exit(130)));
   }
-  await cluster.stop();
-  console.log(`\n${new Date().toISOString()}, ${machine()}${quick ? ", quick" : ""}\n\n${formatTable(rows)}`);
-  if (failed.length > 0) console.error(`failed: ${failed.join(", ")}`);
-  return failed.length > 0 ? 1 : 0;
+  try {
+    for (const benchmark of chosen) await suite.run(benchmark);
+  } finally {
+    await suite.close();
+  }
+  console.log(`\n${new Date().toISOString()}, ${machine()}${quick ? ", quick" : ""}\n\n${formatTable(suite.rows)}`);
+  if (suite.failed.length > 0) console.error(`failed: ${suite.failed.join(", ")}`);
+  return suite.failed.length > 0 ? 1 : 0;
 }
 
-/** Undefined if it failed: what was lost or came twice fails a benchmark, a slow figure does not. */
-async function runOne(
-  benchmark: Benchmark,
-  cluster: BenchCluster,
-  options: { readonly quick: boolean; readonly events: number },
-): Promise<readonly Row[] | undefined> {
-  const startMs = Date.now();
-  console.log(`\n${benchmark.name}: ${benchmark.about}`);
-  const bench = await Workbench.open(cluster);
-  try {
-    const rows = await benchmark.run({ ...options, bench, note: (text) => console.log(`  ${text}`) });
-    for (const row of rows) console.log(`  ${row.what}: ${row.measured}; ${row.limit}; ${row.result} ${row.target}`);
-    return rows;
-  } catch (error) {
-    console.error(error);
-    return undefined;
-  } finally {
-    await bench.close();
+/** Runs benchmarks one after the other; what they leave is taken away, also when they fail or are interrupted. */
+class Suite {
+  readonly rows: Row[] = [];
+  readonly failed: string[] = [];
+  readonly #cluster = new BenchCluster();
+  #bench: Workbench | undefined;
+
+  constructor(readonly options: { readonly quick: boolean; readonly events: number }) {}
+
+  /** What was lost or came twice fails a benchmark, a slow figure does not. */
+  async run({ name, about, run }: Benchmark): Promise<void> {
+    const startMs = Date.now();
+    console.log(`\n${name}: ${about}`);
+    this.#bench = await Workbench.open(this.#cluster);
+    try {
+      const note = (text: string) => console.log(`  ${text}`);
+      this.rows.push(...(await run({ ...this.options, bench: this.#bench, note })));
+    } catch (error) {
+      console.error(error);
+      this.failed.push(name);
+    }
+    await this.#bench.close();
     console.log(`  took ${((Date.now() - startMs) / 1_000).toFixed(1)} s`);
+  }
+
+  async close(): Promise<void> {
+    await this.#bench?.close();
+    await this.#cluster.stop();
   }
 }
 

@@ -20,11 +20,17 @@ export async function storeRuns({ db, pool }: BenchDatabase, count: number): Pro
   return [first, ...rows.map(({ run_id }) => run_id)];
 }
 
+export interface RunFilling {
+  readonly runId: string;
+  readonly events: number;
+  readonly state?: RunState;
+  /** False leaves the run's last sequence alone, so that its watchers do not look for the events. */
+  readonly announced?: boolean;
+}
+
 /** Gives a run this many events at the end of the log, as appends would have, and the state it ends in. */
-export async function fillRun(
-  { pool }: BenchDatabase,
-  { runId, events, state = RunState.RUNNING }: { readonly runId: string; readonly events: number; readonly state?: RunState },
-): Promise<void> {
+export async function fillRun({ pool }: BenchDatabase, filling: RunFilling): Promise<void> {
+  const { runId, events, state = RunState.RUNNING, announced = true } = filling;
   const { kind, bytes } = sampleEvent();
   await pool.query(
     `with head as (update log_head set position = position + $2 returning position - $2 as base)
@@ -32,7 +38,7 @@ export async function fillRun(
      select base + n, $1, n, $3, clock_timestamp(), $4 from head, generate_series(1, $2::bigint) n`,
     [runId, events, kind, Buffer.from(bytes)],
   );
-  await pool.query("update run_log set last_sequence = $2 where run_id = $1", [runId, events]);
+  if (announced) await pool.query("update run_log set last_sequence = $2 where run_id = $1", [runId, events]);
   await pool.query("update run set state = $2 where run_id = $1", [runId, state]);
   await pool.query("vacuum analyze run_event");
 }

@@ -2,6 +2,7 @@ import {
   type ChangeSet,
   ChangeSetSummarySchema,
   ErrorClass,
+  EventKind,
   EventSource,
   type RunConfig,
   RunConfigSchema,
@@ -12,12 +13,12 @@ import {
 import { create } from "@bufbuild/protobuf";
 import { decideEnd } from "../domain/run-state.js";
 import { failpoint } from "../failpoint.js";
-import type { NewEvent } from "../log/event-encoding.js";
+import { decodeStoredEvent, type NewEvent } from "../log/event-encoding.js";
 import type { Runner, RunnerProtocol } from "../runners/runner.js";
 import type { Sandbox, SandboxProvider } from "../sandbox/sandbox-provider.js";
 import { saveChangeSet } from "../store/change-sets.js";
 import { messageFromJson } from "../store/json.js";
-import { raiseEpoch, readRunLog } from "../store/run-events.js";
+import { raiseEpoch, readRunEvents, readRunLog } from "../store/run-events.js";
 import { type RunWithLog, updateRunSummary, writeJson } from "../store/runs.js";
 import { describeEnding, type RunEnding } from "./agent-ending.js";
 import { findRunner, prepareLaunch } from "./agent-launch.js";
@@ -35,6 +36,9 @@ import type { StopCause, SupervisorSpec } from "./supervisor/messages.js";
 import { findProcessesByVariable, signalProcess } from "./supervisor/processes.js";
 import { launchSupervisor } from "./supervisor-launch.js";
 import { SupervisorLink } from "./supervisor-link.js";
+
+/** More than any launch gives. */
+const MAX_WARNINGS = 1_000;
 
 /**
  * One run on this host from its claim to its end. Every step can be done again: after a crash of the server
@@ -82,7 +86,7 @@ export class RunExecution {
     const epoch = await this.#retry(() => raiseEpoch(this.context.db, this.run.run_id));
     try {
       const sandbox = await this.#prepareSandbox(epoch);
-      const spec = (await this.#findLaunch()) ?? (await this.#launch(sandbox));
+      const spec = (await this.#findLaunch()) ?? (await this.#launch(sandbox, epoch));
       const ending = await this.#follow(spec, epoch);
       if (ending) await this.#finish(sandbox, ending, epoch);
     } catch (error) {
@@ -145,7 +149,7 @@ export class RunExecution {
     return undefined;
   }
 
-  async #launch(sandbox: Sandbox): Promise<SupervisorSpec> {
+  async #launch(sandbox: Sandbox, epoch: bigint): Promise<SupervisorSpec> {
     const { spec, environment, warnings } = await prepareLaunch({
       run: this.run,
       config: this.#config,
@@ -155,7 +159,7 @@ export class RunExecution {
       sandboxes: this.#sandboxes,
       context: this.context,
     });
-    await this.#recordWarnings(warnings);
+    await this.#recordWarnings(warnings, epoch);
     await launchSupervisor({ folder: this.#folder, spec, environment });
     return spec;
   }
@@ -226,12 +230,23 @@ export class RunExecution {
     if (set) await this.#retry(() => updateRunSummary(this.context.db, this.run.run_id, set));
   }
 
-  async #recordWarnings(warnings: readonly string[]): Promise<void> {
+  /** Those that the log has not yet: a launch may be prepared again, and the answer to an append get lost. */
+  async #recordWarnings(warnings: readonly string[], epoch: bigint): Promise<void> {
     if (warnings.length === 0) return;
-    const events = warnings.map((text) =>
-      event(EventSource.MANAGER, { case: "warning", value: { code: "config_not_enforced", text } }),
-    );
-    await this.#change(null, () => ({ events }));
+    await this.#retry(async () => {
+      const known = await this.#readWarnings();
+      const events = warnings
+        .filter((text) => !known.has(text))
+        .map((text) => event(EventSource.MANAGER, { case: "warning", value: { code: "config_not_enforced", text } }));
+      const decision = events.length > 0 ? { events } : undefined;
+      await this.context.changes.change(this.run.run_id, () => decision, epoch);
+    });
+  }
+
+  async #readWarnings(): Promise<ReadonlySet<string>> {
+    const query = { runId: this.run.run_id, afterSequence: 0n, kinds: [EventKind.WARNING], limit: MAX_WARNINGS };
+    const events = (await readRunEvents(this.context.db, query)).map(decodeStoredEvent);
+    return new Set(events.map(({ event }) => (event.case === "warning" ? event.value.text : "")));
   }
 
   async #finish(sandbox: Sandbox, ending: RunEnding, epoch: bigint): Promise<void> {

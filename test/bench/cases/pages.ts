@@ -28,7 +28,7 @@ export const pages: Benchmark = {
     const rows: Row[] = [];
     for (const page of [100, events / PAGE_SIZE]) {
       const comparison = await compare({
-        rounds: quick ? 3 : 9,
+        rounds: quick ? 1 : 9,
         measure: () => readPage(page),
         limit: () => readPage(1),
       });
