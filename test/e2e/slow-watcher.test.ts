@@ -13,7 +13,7 @@ const LINE_BYTES = 2_000;
 const LINES = (OUTPUT_MB * 1_000_000) / LINE_BYTES;
 const STALLED_WATCHERS = 4;
 /** Much less than what the stalled watchers would take together if what they do not read were kept for them. */
-const MAX_GROWTH_MB = 40;
+const MAX_GROWTH_MB = 80;
 
 let folder: Awaited<ReturnType<typeof makeFolder>>;
 let server: TestServer;

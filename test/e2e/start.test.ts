@@ -9,6 +9,7 @@ import { execa } from "execa";
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { openDatabase } from "../../server/src/database/pool.js";
 import { type ExternalPostgres, startExternalPostgres } from "../support/external-postgres.js";
+import { asNobody, canBecomeNobody } from "../support/other-user.js";
 import { silent } from "../support/postgres-cluster.js";
 import { projectMaker, script } from "../support/scripted-run.js";
 import {
@@ -54,8 +55,7 @@ async function waitForHealth(server: TestServer, status: "serving" | "notServing
   await vi.waitFor(async () => expect(await server.am.health()).toBe(status), { timeout: 10_000, interval: 10 });
 }
 
-/** Only root can become someone else. */
-const nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+const root = process.getuid?.() === 0;
 const dataDir = (name: string) => join(folder.path, name);
 
 /** What a server that does not start owes the one who started it. */
@@ -153,17 +153,16 @@ describe("a server that cannot start says why and what to do:", () => {
     expectSentence(await runServe({ dataDir: dataDir("file") }), /data directory .*file.*--data-dir/);
   });
 
-  test("its data directory lies where this user may not write", async () => {
+  test.skipIf(root && !canBecomeNobody)("its data directory lies where this user may not write", async () => {
     await mkdir(dataDir("closed"), { mode: 0o755 });
-    const root = process.getuid?.() === 0;
     if (!root) await chmod(dataDir("closed"), 0o555);
-    const result = await runServe({ dataDir: join(dataDir("closed"), "data"), prefix: root ? nobody : [] });
+    const result = await runServe({ dataDir: join(dataDir("closed"), "data"), prefix: root ? asNobody : [] });
     expectSentence(result, /cannot make the data directory .*closed\/data \(EACCES\).*--data-dir/);
   });
 
-  test.skipIf(process.getuid?.() !== 0)("its data directory belongs to someone else", async () => {
+  test.runIf(canBecomeNobody)("its data directory belongs to someone else", async () => {
     await mkdir(dataDir("foreign"), { mode: 0o755 });
-    const result = await runServe({ dataDir: dataDir("foreign"), prefix: nobody });
+    const result = await runServe({ dataDir: dataDir("foreign"), prefix: asNobody });
     expectSentence(result, /foreign belongs to user 0, and this is user 65534/);
   });
 

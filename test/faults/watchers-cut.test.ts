@@ -25,14 +25,14 @@ test("watchers whose sockets are cut after any number of bytes, within a frame o
     const id = await site.startRun({ steps });
     const watchers = Array.from({ length: WATCHERS }, async () => {
       const { proxy, am } = await openProxy(site, server);
-      // what opens a stream takes some hundred bytes, and a page of stored events up to a hundred thousand
-      proxy.budgetBytes = () => (site.chance.happens(0.7) ? site.chance.between(300, 4_000) : 80_000);
+      // now and then enough for a whole page of stored events, without which nobody gets on who is far behind
+      proxy.budgetBytes = () => (site.chance.happens(0.85) ? site.chance.between(300, 4_000) : 600_000);
       const sequences = await watchRun(am, id);
       checkDelivery(sequences, await site.events(id));
       return proxy.connections;
     });
     const connections = await Promise.all(watchers);
-    expect(Math.max(...connections)).toBeGreaterThan(5);
+    expect(Math.max(...connections)).toBeGreaterThan(1);
   }));
 
 async function openProxy(site: FaultSite, server: FaultServer) {

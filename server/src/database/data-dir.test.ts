@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { canBecomeNobody } from "../../../test/support/other-user.js";
 import { bundleProgram, type Program } from "../../../test/support/program.js";
 import { type DataDir, openDataDir } from "./data-dir.js";
 
@@ -104,7 +105,7 @@ test.runIf(root)("a directory of somebody else is refused", async () => {
   await expect(openDataDir(path)).rejects.toThrow(/belongs to user 65534, and this is user 0/);
 });
 
-test.runIf(root)("a directory that an ordinary user cannot write to is refused", async () => {
+test.runIf(canBecomeNobody)("a directory that an ordinary user cannot write to is refused", async () => {
   const path = join(folder, "readonly");
   await mkdir(path);
   await chown(path, 65534, 65534);

@@ -8,12 +8,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { execa } from "execa";
 import pg from "pg";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { asNobody, canBecomeNobody } from "../../../test/support/other-user.js";
 import { silent } from "../../../test/support/postgres-cluster.js";
 import { bundleProgram, type Program } from "../../../test/support/program.js";
 import { type EmbeddedPostgres, type PostgresConnection, startEmbeddedPostgres } from "./embedded-postgres.js";
 
 const root = process.geteuid?.() === 0;
-const asNobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
 
 let holdPostgres: Program;
 let folder: string;
@@ -163,22 +163,25 @@ test("a log that has grown large is put aside", async () => {
   expect((await stat(join(dataDir, "postgres.log.1"))).size).toBe(11 * 1024 * 1024);
 });
 
-test.runIf(root)("it runs for an ordinary user", async () => {
+test.runIf(canBecomeNobody)("it runs for an ordinary user", async () => {
   await chown(dataDir, 65534, 65534);
-  const server = await hold({}, asNobody);
+  const server = await hold({}, [...asNobody]);
   expect(await ask(server.connection, "select 1 as one")).toEqual([{ one: 1 }]);
   expect(await uidOf(server.postgresPid)).toBe(65534);
 });
 
-test.runIf(root)("it runs for root where user namespaces are denied, and back where they are not", async () => {
-  const server = await hold({ PATH: await pathWith("unshare", "exit 1") });
-  await ask(server.connection, "create table kept as select 42 as answer");
-  expect(await uidOf(server.postgresPid)).not.toBe(0);
-  server.process.kill("SIGKILL");
-  const next = await start();
-  expect(await ask(next.connection, "select answer from kept")).toEqual([{ answer: 42 }]);
-  expect(await uidOf(next.pid())).toBe(0);
-});
+test.runIf(canBecomeNobody)(
+  "it runs for root where user namespaces are denied, and back where they are not",
+  async () => {
+    const server = await hold({ PATH: await pathWith("unshare", "exit 1") });
+    await ask(server.connection, "create table kept as select 42 as answer");
+    expect(await uidOf(server.postgresPid)).not.toBe(0);
+    server.process.kill("SIGKILL");
+    const next = await start();
+    expect(await ask(next.connection, "select answer from kept")).toEqual([{ answer: 42 }]);
+    expect(await uidOf(next.pid())).toBe(0);
+  },
+);
 
 test.runIf(root)("where nothing lets root run it, the refusal says what to do", async () => {
   const PATH = await pathWith("unshare", "exit 1", "setpriv");

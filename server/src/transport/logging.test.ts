@@ -51,7 +51,12 @@ test("each call is logged once with its method, caller, code and duration, at a 
       { level: "info", method: "CreateTask", principal: "a-admin", code: "ok" },
       { level: "warn", method: "CancelTask", principal: "a-admin", code: "not_found" },
       { level: "error", method: "DeleteTask", principal: "a-admin", code: "internal" },
-      { level: "debug", method: "WatchRun", principal: "a-admin", code: "deadline_exceeded" },
+      {
+        level: "debug",
+        method: "WatchRun",
+        principal: "a-admin",
+        code: expect.stringMatching(/^(deadline_exceeded|canceled)$/),
+      }, // by whose clock ran out first
     ]);
   const refused = server.logs.filter(({ msg }) => msg === "call refused");
   expect(refused.map(({ reason }) => reason)).toEqual(["UNAUTHENTICATED", "ROLE_REQUIRED"]);

@@ -17,6 +17,7 @@ export class FaultServer {
   #exited: Promise<void> = Promise.resolve();
   #am: AgentManager | undefined;
   #output = "";
+  #retired = false;
 
   private constructor(
     readonly options: FaultServerOptions,
@@ -57,6 +58,7 @@ export class FaultServer {
 
   /** Starts a process and resolves when it serves. False if it ended before. */
   async start(environment: Readonly<Record<string, string>> = {}): Promise<boolean> {
+    if (this.#retired) return false; // the test has failed, and its saboteur does not know yet
     const address = join(this.dataDir, "server.json");
     await rm(address, { force: true });
     this.#spawn(environment);
@@ -87,7 +89,15 @@ export class FaultServer {
     this.#child?.kill("SIGCONT");
   }
 
-  /** Ends it for good. */
+  /** Whatever state it is in, it is gone after this and does not come back. */
+  async retire(): Promise<void> {
+    this.#retired = true;
+    this.#am?.close();
+    this.resume();
+    await this.end();
+  }
+
+  /** Ends it as its operator would. */
   async close(): Promise<void> {
     this.#am?.close();
     this.resume();

@@ -202,10 +202,7 @@ export class FaultSite {
   }
 
   async remove(): Promise<void> {
-    for (const server of this.servers) {
-      server.resume();
-      await server.end();
-    }
+    for (const server of this.servers) await server.retire();
     await killLeftovers(this.folder, this.runs); // before the release: they would hold mounts
     await this.release();
     await killLeftovers(this.folder, this.runs);
