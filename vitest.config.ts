@@ -24,7 +24,7 @@ export default defineConfig({
       {
         test: {
           name: "faults",
-          globalSetup: ["test/support/postgres-broker.ts"],
+          globalSetup: ["test/support/postgres-broker.ts", "test/faults/support/suite-seed.ts"],
           include: ["test/faults/**/*.test.ts"],
           testTimeout: 1_200_000,
           hookTimeout: 120_000,

@@ -37,28 +37,46 @@ export async function appendEvents(db: Db, entries: readonly AppendEntry[]): Pro
 }
 
 function appendArguments(entries: readonly AppendEntry[]) {
-  const events = entries.flatMap((entry, index) => entry.events.map((event) => ({ ...event, entry: index + 1 })));
   return sql`
-    ${entries.map(({ runId }) => runId)}::uuid[],
-    ${entries.map(({ epoch }) => epoch)}::bigint[],
-    ${entries.map(({ fromOffset }) => fromOffset)}::bigint[],
-    ${entries.map(({ toOffset }) => toOffset)}::bigint[],
-    ${entries.map((entry) => entry.events.length)}::int[],
-    ${events.map(({ entry }) => entry)}::int[],
-    ${events.map(({ kind }) => kind)}::smallint[],
-    ${events.map(({ bytes }) => bytes.length)}::int[],
-    ${Buffer.concat(events.map(({ bytes }) => bytes))}::bytea`;
+    ${arrayText(entries.map(({ runId }) => runId))}::uuid[],
+    ${arrayText(entries.map(({ epoch }) => epoch))}::bigint[],
+    ${arrayText(entries.map(({ fromOffset }) => fromOffset))}::bigint[],
+    ${arrayText(entries.map(({ toOffset }) => toOffset))}::bigint[],
+    ${eventArguments(entries.map(({ events }) => events))}`;
 }
 
 /** The same for one run whose id the calling statement supplies, without fence and offset. */
 export function transitionArguments(events: readonly EncodedEvent[]) {
   return sql`
     array[null]::bigint[], array[null]::bigint[], array[null]::bigint[],
-    ${[events.length]}::int[],
-    ${events.map(() => 1)}::int[],
-    ${events.map(({ kind }) => kind)}::smallint[],
-    ${events.map(({ bytes }) => bytes.length)}::int[],
-    ${Buffer.concat(events.map(({ bytes }) => bytes))}::bytea`;
+    ${eventArguments([events])}`;
+}
+
+/** In plain loops: there are thousands of events in a busy append, and nothing is durable until this is made. */
+function eventArguments(entries: readonly (readonly EncodedEvent[])[]) {
+  const numbers: number[] = [];
+  const kinds: number[] = [];
+  const lengths: number[] = [];
+  const data: Uint8Array[] = [];
+  for (const [index, events] of entries.entries()) {
+    for (const { kind, bytes } of events) {
+      numbers.push(index + 1);
+      kinds.push(kind);
+      lengths.push(bytes.length);
+      data.push(bytes);
+    }
+  }
+  return sql`
+    ${arrayText(entries.map(({ length }) => length))}::int[],
+    ${arrayText(numbers)}::int[],
+    ${arrayText(kinds)}::smallint[],
+    ${arrayText(lengths)}::int[],
+    ${Buffer.concat(data)}::bytea`;
+}
+
+/** An array as Postgres reads it. The driver would quote each value, which costs as much as the database's part. */
+function arrayText(values: readonly (string | number | bigint | null)[]): string {
+  return `{${values.map((value) => value ?? "null").join(",")}}`;
 }
 
 /** A stored event as read back: what the append knew, and the encoded rest. */

@@ -4,10 +4,11 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { EventKind, RunState } from "@agent-manager/sdk/proto";
 import { sql } from "kysely";
+import { afterAll, beforeAll } from "vitest";
 import { type OpenDatabase, openDatabase } from "../../../server/src/database/pool.js";
 import { newId } from "../../../server/src/domain/ids.js";
 import type { Database, Db } from "../../../server/src/store/schema.js";
-import { createTestDatabase } from "../../support/postgres.js";
+import { createTestDatabase, type TestDatabase } from "../../support/postgres.js";
 import { silent } from "../../support/postgres-cluster.js";
 import { makeRepository } from "../../support/server.js";
 import { Chance } from "./chance.js";
@@ -19,6 +20,15 @@ import { findByEnvironment, findByFolder, findMounts, until } from "./processes.
 import { plainServer } from "./server-copy.js";
 
 const agent = fileURLToPath(new URL("../../fixtures/agents/ledger-agent.mjs", import.meta.url));
+
+// Kept for as long as the file's tests run, so that they share one Postgres, which no other file's servers fill up.
+let shared: TestDatabase | undefined;
+
+beforeAll(async () => {
+  shared = await createTestDatabase();
+});
+
+afterAll(() => shared?.drop());
 
 /** A step of the ledger agent; see test/fixtures/agents/ledger-agent.mjs. */
 export type Step = Readonly<Record<string, unknown>>;
