@@ -24,8 +24,10 @@ export default defineConfig({
       {
         test: {
           name: "faults",
-          globalSetup: ["test/support/postgres-broker.ts", "test/faults/support/suite-seed.ts"],
+          // no shared Postgres: each file has its own, which no other file's servers fill up
+          globalSetup: ["test/faults/support/suite-seed.ts"],
           include: ["test/faults/**/*.test.ts"],
+          maxWorkers: 2,
           testTimeout: 1_200_000,
           hookTimeout: 120_000,
         },

@@ -32,8 +32,8 @@ const crowds: readonly Crowd[] = [
 ];
 
 const quickCrowds: readonly Crowd[] = [
-  { subscribers: 1, events: 192_000, target: { atLeast: 0.5 } },
-  { subscribers: 1_000, events: 3_200, target: { atLeast: 0.5 } },
+  { subscribers: 1, events: 19_200, target: { atLeast: 0.5 } },
+  { subscribers: 1_000, events: 320, target: { atLeast: 0.5 } },
 ];
 
 export const fanOut: Benchmark = {

@@ -22,7 +22,7 @@ export const replay: Benchmark = {
     const server = await bench.startServer({ environment: { DATABASE_URL: database.url } });
     const reader = new Child("reader");
     bench.onClose(() => reader.stop());
-    const rounds = quick ? 1 : 5;
+    const rounds = quick ? 1 : 3;
     const recorded = join(bench.folder, "messages");
 
     const light = await compare({
